@@ -1,0 +1,1 @@
+"""Making models: rain, data, and the training loop."""

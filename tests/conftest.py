@@ -1,0 +1,27 @@
+"""What several tests share: where the data are, and networks small enough to run at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+GOLDEN = Path(__file__).parent / "golden"
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of golden data that travels with the tests."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of pictures that may not be shipped; tests skip where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the shared test pictures are not beside this checkout")
+    return SHARED_DATA
