@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
+from hypothesis import settings
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
-torch.set_num_threads(2)
+# How long an example takes says nothing on a busy machine; the same examples each time keep runs comparable.
+settings.register_profile("derain", deadline=None, derandomize=True)
+settings.load_profile("derain")
 
 
 @pytest.fixture(scope="session")

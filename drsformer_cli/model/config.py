@@ -8,7 +8,7 @@ compared with what is there: only a file that fits to the last tensor is accepte
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -79,7 +79,7 @@ class DRSformerConfig:
 
     def channels(self, level: int) -> int:
         """Channels of the encoder at `level` 0 (finest) to 3."""
-        return self.dim * 2**level
+        return self.dim << level
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as plain values, fit for JSON."""
@@ -129,7 +129,7 @@ class DRSformerConfig:
         return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def _per_level(read: Any) -> Levels:
+def _per_level(read: Callable[[str], int]) -> Levels:
     first, second, third, fourth = (read(name) for name in LEVELS)
     return first, second, third, fourth
 

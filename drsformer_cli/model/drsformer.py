@@ -46,7 +46,7 @@ class LayerNorm(nn.Module):
         super().__init__()
         self.body = nn.Module()
         self.body.weight = nn.Parameter(torch.ones(channels))
-        self.body.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+        self.body.register_parameter("bias", nn.Parameter(torch.zeros(channels)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
@@ -112,12 +112,28 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        x = self.project_in(x)
-        a3, b3 = F.relu(self.dwconv3x3(x)).chunk(2, dim=1)
-        a5, b5 = F.relu(self.dwconv5x5(x)).chunk(2, dim=1)
-        x3 = F.relu(paired(self.dwconv3x3_1, torch.cat((a3, a5), dim=1)))
-        x5 = F.relu(paired(self.dwconv5x5_1, torch.cat((b3, b5), dim=1)))
+        # Output j of the second convolutions sees channels 2j and 2j + 1 of concat(a3, a5). Even and odd
+        # channels are brought together by reordering the (small) weights, so that no (large) tensor is.
+        order = self.order
+        x = conv2d(self.project_in, x, order)
+        even_a3, odd_a3, even_b3, odd_b3 = self.branch(self.dwconv3x3, x, order)
+        even_a5, odd_a5, even_b5, odd_b5 = self.branch(self.dwconv5x5, x, order)
+        if self.hidden % 2:  # the second half of the concatenation starts at an odd channel
+            even_a5, odd_a5, even_b5, odd_b5 = odd_a5, even_a5, odd_b5, even_b5
+        x3 = paired(self.dwconv3x3_1, torch.cat((even_a3, even_a5), 1), torch.cat((odd_a3, odd_a5), 1))
+        x5 = paired(self.dwconv5x5_1, torch.cat((even_b3, even_b5), 1), torch.cat((odd_b3, odd_b5), 1))
         return cast(Tensor, self.project_out(torch.cat((x3, x5), dim=1)))
+
+    @property
+    def order(self) -> Tensor:
+        """Even channels of the first half, its odd ones, even ones of the second half, its odd ones."""
+        half = torch.cat((torch.arange(0, self.hidden, 2), torch.arange(1, self.hidden, 2)))
+        return torch.cat((half, half + self.hidden)).to(self.project_in.weight.device)
+
+    def branch(self, conv: nn.Conv2d, x: Tensor, order: Tensor) -> tuple[Tensor, ...]:
+        """Run one scale's depthwise convolution on reordered channels, split as `order` orders them."""
+        odd = self.hidden // 2
+        return torch.split(F.relu(conv2d(conv, x, order)), [self.hidden - odd, odd] * 2, dim=1)
 
 
 class TransformerBlock(nn.Module):
@@ -352,7 +368,13 @@ def dilated(channels: int, kernel: int) -> Expert:
     return Expert(depthwise(channels, kernel, dilation=2), nn.Conv2d(channels, channels, 1, bias=False))
 
 
-def paired(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Run a convolution whose groups each see two neighbouring channels as two depthwise ones, far faster."""
-    even = F.conv2d(x[:, 0::2], conv.weight[:, :1], conv.bias, padding=conv.padding, groups=conv.groups)
-    return even + F.conv2d(x[:, 1::2], conv.weight[:, 1:], padding=conv.padding, groups=conv.groups)
+def conv2d(conv: nn.Conv2d, x: Tensor, order: Tensor) -> Tensor:
+    """Run `conv` with its output channels (and its groups, if it has any) in another order."""
+    bias = None if conv.bias is None else conv.bias[order]
+    return F.conv2d(x, conv.weight[order], bias, padding=conv.padding, groups=conv.groups)
+
+
+def paired(conv: nn.Conv2d, even: Tensor, odd: Tensor) -> Tensor:
+    """ReLU of a convolution whose groups see two channels each, as the sum of two depthwise ones: faster."""
+    x = F.conv2d(even, conv.weight[:, :1], conv.bias, padding=conv.padding, groups=conv.groups)
+    return F.relu(x + F.conv2d(odd, conv.weight[:, 1:], padding=conv.padding, groups=conv.groups))

@@ -1,0 +1,142 @@
+"""The command `derain`: its sub-commands, the short form without one, and how each run ends."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import sys
+import traceback
+from difflib import get_close_matches
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+import typer.core
+
+from drsformer_cli import __version__
+from drsformer_cli.cli.doctor import doctor
+from drsformer_cli.cli.run import run
+from drsformer_cli.cli.train import train
+from drsformer_cli.cli.weights import weights_app
+from drsformer_cli.cli.words import say
+from drsformer_cli.errors import DerainError, UsageError
+
+HELP = """Remove rain from pictures.
+
+\b
+Examples:
+  derain photos/ -o clean/         a folder, with all folders in it
+  derain rainy.jpg -o clear.jpg    one picture
+  derain '*.jpg' --format png      a pattern; the results go to derained/
+  derain photos/ --dry-run         only list what would be done
+  derain - < in.png > out.png      in a pipe
+  derain weights list              the models there are
+
+A first word that is no command is a path: `derain photos/` is short for `derain run photos/`, and `derain run
+--help` lists its options. A folder called like a command is written ./weights.
+"""
+COMMAND_LIKE = re.compile(r"[A-Za-z-]+")
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asked the program to end (SIGTERM); all that ends cleanly on Ctrl-C does so on this, too."""
+
+
+class PathsOrCommand(typer.core.TyperGroup):
+    """A group whose first word may be a path instead of a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of a command line, which may leave out `run`."""
+        return super().parse_args(ctx, self.with_run(args))
+
+    def with_run(self, words: list[str]) -> list[str]:
+        """Put `run` before words that begin with no command and none of the options that stand before one."""
+        if not words or words[0] in self.commands or words[0] in self._own_options():
+            return words
+        if not words[0].startswith("-"):
+            self._refuse_typo(words[0])
+        return ["run", *words]
+
+    def _own_options(self) -> set[str]:
+        return {"--help", *(name for option in self.params for name in option.opts)}
+
+    def _refuse_typo(self, word: str) -> None:
+        """Raise UsageError for a word that looks like a misspelt command and is no path."""
+        if not COMMAND_LIKE.fullmatch(word) or Path(word).exists():
+            return
+        close = get_close_matches(word, self.commands, n=1)
+        if close:
+            raise UsageError(f"{word} is no command, and no file or folder either; did you mean {close[0]}?")
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and end with the status of a signal when one stopped it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            say(str(stop) or "interrupted.")
+            sys.exit(143 if isinstance(stop, Terminated) else 130)
+
+
+app = typer.Typer(
+    cls=PathsOrCommand,
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # its help takes rich half as long again to draw as everything else together
+    pretty_exceptions_enable=False,
+    subcommand_metavar="PATHS... | COMMAND [ARGS]...",
+)
+app.command()(run)
+app.add_typer(weights_app, name="weights")
+app.command()(train)
+app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"derain {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Hold the options that stand before any command."""
+
+
+def _wants_details(words: list[str]) -> bool:
+    """Tell whether -v is among the words, whichever command they are for."""
+    return any(word == "--verbose" or re.fullmatch(r"-[a-z]*v[a-z]*", word) for word in words)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def main() -> None:
+    """Run `derain` with the words of the command line; the console entry point. Ends with SystemExit.
+
+    The status is 0 when all is done, 1 when inputs failed, 2 for wrong usage, 3 when something outside the
+    inputs is at fault, 130 after Ctrl-C and 143 after SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the run
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="derain")
+    except DerainError as error:
+        say(str(error))
+        sys.exit(error.exit_status)
+    except Exception as error:  # the last resort: a user gets a sentence, and the details on request
+        say(f"unexpected {type(error).__name__}: {error}")
+        if _wants_details(sys.argv[1:]):
+            traceback.print_exc()
+        else:
+            say("run it again with -v for the details, and please report them.")
+        sys.exit(1)

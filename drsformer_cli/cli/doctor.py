@@ -1,0 +1,180 @@
+"""`derain doctor`: what is here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from drsformer_cli import __version__
+from drsformer_cli.errors import DerainError
+
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "pillow",
+    "opencv-python-headless",
+    "tifffile",
+    "safetensors",
+    "pooch",
+    "gdown",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        topic: what it is.
+        state: `ok`, `missing` (an extra that not everybody needs), or `broken` (derain cannot work).
+        found: what was seen, in words.
+        advice: what to do, empty if nothing.
+    """
+
+    topic: str
+    state: str
+    found: str
+    advice: str = ""
+
+
+def doctor(
+    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Look at this installation: versions, devices, precisions, models, and what is missing.
+
+    The exit status is 3 if something that derain needs is broken.
+
+    \b
+    Examples:
+      derain doctor
+      derain doctor --json
+    """
+    checks: tuple[Callable[[], list[Finding]], ...] = (_program, _libraries, _devices, _models, _extras)
+    findings = [finding for check in checks for finding in check()]
+    if json_lines:
+        for finding in findings:
+            typer.echo(json.dumps(asdict(finding)))
+    else:
+        _show(findings)
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(3)
+
+
+def _show(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"ok": "green", "missing": "yellow", "broken": "bold red"}
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        state = Text(finding.state, style=colours[finding.state])
+        table.add_row(Text(finding.topic), state, Text(finding.found), Text(finding.advice))
+    Console().print(table)
+
+
+def _program() -> list[Finding]:
+    python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    return [Finding("derain", "ok", __version__), Finding("python", "ok", python)]
+
+
+def _libraries() -> list[Finding]:
+    findings = []
+    for name in LIBRARIES:
+        try:
+            findings.append(Finding(name, "ok", version(name)))
+        except PackageNotFoundError:
+            findings.append(Finding(name, "broken", "not installed", f"pip install {name}"))
+    return findings
+
+
+def _devices() -> list[Finding]:
+    try:
+        import torch
+
+        from drsformer_cli.restore.device import memory_limit, precisions
+    except ImportError as error:
+        return [
+            Finding(
+                "device cpu", "broken", f"torch does not load: {error}", "pip install --force-reinstall torch"
+            )
+        ]
+    devices = [torch.device("cpu")]
+    devices += [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    devices += [torch.device("mps")] if torch.backends.mps.is_available() else []
+    findings = []
+    for device in devices:
+        gigabytes = memory_limit(device) / 2**30
+        words = [", ".join(precisions(device)), f"{gigabytes:.1f} GiB of memory"]
+        if device.type == "cpu":
+            words.append(f"{torch.get_num_threads()} threads")
+        elif device.type == "cuda":
+            words.append(torch.cuda.get_device_name(device))
+        findings.append(Finding(f"device {device}", "ok", "; ".join(words)))
+    if len(devices) == 1:
+        findings.append(_no_gpu(torch.version.cuda))
+    return findings
+
+
+def _no_gpu(cuda: str | None) -> Finding:
+    if shutil.which("nvidia-smi") is None:
+        return Finding(
+            "gpu", "missing", "none seen", "nothing, unless this machine has one: then install its driver"
+        )
+    if cuda is None:
+        return Finding(
+            "gpu", "missing", "this torch is a CPU build", "install torch with CUDA from its own site"
+        )
+    return Finding("gpu", "missing", f"torch for CUDA {cuda} sees none", "update the NVIDIA driver")
+
+
+def _models() -> list[Finding]:
+    from drsformer_cli import weights
+
+    findings = []
+    try:
+        weights.read(weights.resolve("compact"))
+        findings.append(Finding("model compact", "ok", "bundled, sound"))
+    except DerainError as error:
+        advice = "pip install --force-reinstall drsformer-cli"
+        findings.append(Finding("model compact", "broken", str(error), advice))
+    folder = weights.cache_folder()
+    kept = sorted(file.stem for file in folder.glob("*.safetensors")) if folder.is_dir() else []
+    found = f"{folder}: {', '.join(kept) or 'no model downloaded'}"
+    findings.append(
+        Finding("model cache", "ok", found, "" if kept else "derain weights list shows what there is")
+    )
+    if weights.is_offline():
+        offline = os.environ.get("DERAIN_OFFLINE", "")
+        findings.append(
+            Finding("network", "ok", f"never used: DERAIN_OFFLINE={offline}", "unset it to download")
+        )
+    return findings
+
+
+def _extras() -> list[Finding]:
+    findings = []
+    try:
+        import_module("pillow_heif")
+        findings.append(Finding("HEIC pictures", "ok", f"pillow-heif {version('pillow-heif')}"))
+    except ImportError:
+        findings.append(
+            Finding("HEIC pictures", "missing", "no pillow-heif", 'pip install "drsformer-cli[heic]"')
+        )
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg:
+        findings.append(Finding("ffmpeg", "ok", ffmpeg))
+    else:
+        findings.append(Finding("ffmpeg", "missing", "not on PATH", "nothing: pictures do not need it"))
+    return findings

@@ -1,0 +1,154 @@
+"""What the words of `derain PATHS...` ask for: checked, searched, and given a place each, before any work."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drsformer_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from drsformer_cli.jobs.naming import Task
+    from drsformer_cli.media.discover import Source
+
+STREAM = "-"
+
+
+@dataclass
+class Order:
+    """The paths and the options about files; `format` is such as "png", None to keep each input's."""
+
+    inputs: list[str]
+    output: str | None
+    format: str | None
+    quality: int | None
+    suffix: str
+    report: str | None
+    overwrite: bool
+    json_lines: bool
+    dry_run: bool
+
+    @property
+    def to_stream(self) -> bool:
+        """Tell whether the picture goes to standard output."""
+        return self.output == STREAM or (self.output is None and self.inputs == [STREAM])
+
+    def written(self) -> dict[str, str | int | None]:
+        """Return what decides the bytes of a file besides its pixels."""
+        return {"format": self.format, "quality": self.quality}
+
+    def check(self) -> None:
+        """Raise UsageError for words that make no sense together, before anything is searched or loaded."""
+        if STREAM in self.inputs and len(self.inputs) > 1:
+            raise UsageError("- (standard input) is one picture and stands alone: leave the other paths out.")
+        if any(char in self.suffix for char in "/\\\0"):
+            raise UsageError(
+                f"--suffix {self.suffix} would change the folder: give a part of a name, such as _clean."
+            )
+        if self.quality is not None and self.format in ("png", "tif"):
+            raise UsageError(f"--quality makes no sense with --format {self.format}, which loses nothing.")
+        if self.report is not None:
+            _check_report(Path(self.report))
+        if self.dry_run:
+            return
+        if self.inputs == [STREAM] and sys.stdin.isatty():
+            raise UsageError(
+                "- reads a picture from a pipe, but standard input is the keyboard: < FILE feeds it."
+            )
+        if self.to_stream and self.json_lines:
+            raise UsageError("--json and the picture cannot both go to standard output: give -o FILE.")
+        if self.to_stream and sys.stdout.isatty():
+            raise UsageError("a picture cannot be shown in the terminal: give -o FILE, or > FILE at the end.")
+
+    def plan(self) -> tuple[list[Task], Counter[str]]:
+        """Search, and give each input its output; also count what the search left out, by reason.
+
+        A result that is one named file sets `format` by its name. Raises UsageError for paths that match
+        nothing, or results that have no place.
+        """
+        from drsformer_cli.jobs.naming import names_a_file, plan_outputs, single_task
+        from drsformer_cli.jobs.resume import without_earlier_results
+        from drsformer_cli.media.discover import discover
+
+        found = without_earlier_results(discover(self.inputs, exclude=self._output_folders()))
+        sources = self._as_if_named(found.sources)
+        if self.to_stream:
+            return [single_task(self._the_one(sources), "-")], found.skipped
+        if self.output is not None and names_a_file(self.output):
+            source = self._the_one(sources)
+            self.format = self._format_of(self.output, source)
+            if self.suffix:
+                raise UsageError(f"--suffix does not go with -o {self.output}: it is the whole name already.")
+            return [single_task(source, self.output)], found.skipped
+        if self.inputs == [STREAM]:
+            raise UsageError(
+                f"-o {self.output} is a folder, but what comes from a pipe has no name: name a file."
+            )
+        if self.output is not None and Path(self.output).exists() and not Path(self.output).is_dir():
+            raise UsageError(
+                f"-o {self.output} is a file that holds no picture: give a folder, or a picture's name."
+            )
+        folder = None if self.output is None else Path(self.output)
+        return plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix), found.skipped
+
+    def _the_one(self, sources: list[Source]) -> Source:
+        if len(sources) != 1 or not (sources[0].named or sources[0].path is None):
+            raise UsageError(
+                f"-o {self.output or STREAM} is one picture, but the input is not: name a folder instead."
+            )
+        return sources[0]
+
+    def _format_of(self, output: str, source: Source) -> str | None:
+        """Return the format that the name of the result asks for, None if it is the input's own."""
+        from drsformer_cli.media.images import FORMATS, output_extension
+
+        wanted = Path(output).suffix.lower()
+        if self.format is not None:
+            if output_extension(wanted, self.format) != wanted:
+                raise UsageError(
+                    f"-o {output} and --format {self.format} ask for two kinds of files: leave one out."
+                )
+            return self.format
+        if wanted == source.relative.suffix.lower():
+            return None
+        if wanted[1:] not in FORMATS:
+            raise UsageError(
+                f"-o {output} names a kind that only such a file can be made into: give a .png instead."
+            )
+        return wanted[1:]
+
+    def _output_folders(self) -> list[Path]:
+        """Return the folders that results may go to, which the search must not enter."""
+        from drsformer_cli.jobs.naming import absolute, default_folder
+
+        places = [absolute(name) for name in self.inputs if name != STREAM]
+        if self.output is None:
+            folders = [default_folder(p if p.is_dir() else p.parent, is_folder=p.is_dir()) for p in places]
+        else:
+            folders = [absolute(self.output)]
+        # a folder that holds an input itself is no place to keep out of
+        return [folder for folder in folders if not any(place.is_relative_to(folder) for place in places)]
+
+    def _as_if_named(self, sources: list[Source]) -> list[Source]:
+        """Take the files that a pattern matches as if each had been named, as a shell would have done."""
+        from drsformer_cli.jobs.naming import absolute
+
+        patterns = [name for name in self.inputs if name != STREAM and not os.path.lexists(name)]
+        matches = {absolute(match) for name in patterns for match in glob.glob(name, recursive=True)}  # noqa: PTH207
+        return [
+            replace(source, named=True) if source.path and absolute(source.path) in matches else source
+            for source in sources
+        ]
+
+
+def _check_report(path: Path) -> None:
+    """Raise UsageError for a report of no known kind, or in no folder."""
+    if path.suffix.lower() not in (".json", ".csv"):
+        raise UsageError(f"--report {path} is of no known kind: give a name that ends in .json or .csv.")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--report {path} lies in no folder: make {path.absolute().parent} first.")

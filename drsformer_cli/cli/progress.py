@@ -1,0 +1,139 @@
+"""What a person sees of a run: a live line on a terminal, plain lines elsewhere, errors alone with `-q`."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from drsformer_cli.cli.tally import Tally
+from drsformer_cli.cli.words import duration, printable
+from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
+
+
+class Display:
+    """Shows a run on a console; this base says nothing but errors, as `-q` asks. A context manager."""
+
+    def __init__(self, console: Console, tally: Tally, *, verbose: bool = False) -> None:
+        self.console = console
+        self.tally = tally
+        self.verbose = verbose
+
+    def show(self, event: Event) -> None:
+        """Show an event that the tally has taken already."""
+
+    def note(self, text: str) -> None:
+        """Say something beside the events."""
+
+    def end(self) -> None:
+        """Say how it went, and why each failed picture did."""
+        for failure in self.tally.failures:
+            self.line(f"derain: {failure_line(failure)}")
+            if self.verbose and failure.details:
+                for line in failure.details.rstrip().split("\n"):
+                    self.line(f"  {line}")
+
+    def line(self, text: str) -> None:
+        """Write one line as it is: no markup, no wrapping, no control characters."""
+        self.console.print(Text(printable(text)), soft_wrap=True)
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the console as it was."""
+
+
+def failure_line(failure: Failed) -> str:
+    """Return why a picture failed, its name first unless the reason has it."""
+    name = failure.task.name
+    return failure.reason if name in failure.reason else f"{name}: {failure.reason}"
+
+
+class PlainDisplay(Display):
+    """One line a picture, for logs and pipes."""
+
+    def show(self, event: Event) -> None:
+        """Write a line when a picture is through."""
+        if isinstance(event, Started):
+            return
+        position = f"[{self.tally.ended}/{self.tally.total}]"
+        if isinstance(event, Done):
+            took = duration(event.record.seconds)
+            self.line(
+                f"{position} {event.task.name} -> {event.task.place} ({event.megapixels:.2f} MP, {took})"
+            )
+            self.notes(event)
+        elif isinstance(event, Failed):
+            self.line(f"{position} {event.task.name}: failed")
+        elif self.verbose:
+            self.line(f"{position} {event.task.name}: {event.reason}")
+
+    def notes(self, event: Done) -> None:
+        """Say what could not be kept of a picture, and with -v how it was done."""
+        for text in event.record.notes:
+            self.line(f"  {event.task.name}: {text}")
+        if self.verbose:
+            plan = ", ".join(f"{key} {value}" for key, value in event.record.plan.items())
+            self.line(f"  {event.task.name}: {plan}")
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        self.line(text)
+
+    def end(self) -> None:
+        """Write the sums, then the failures."""
+        self.line(self.tally.sentence())
+        super().end()
+
+
+class LiveDisplay(PlainDisplay):
+    """A line that moves, for terminals."""
+
+    def __init__(self, console: Console, tally: Tally, *, verbose: bool = False) -> None:
+        super().__init__(console, tally, verbose=verbose)
+        self._progress = Progress(
+            TaskProgressColumn("{task.completed:.0f}/{task.total:.0f}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[pace]}", markup=False),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._bar = self._progress.add_task("", total=tally.total, pace="")
+
+    def show(self, event: Event) -> None:
+        """Move the line; write above it what will matter later."""
+        if isinstance(event, Done):
+            self.notes(event)
+        elif isinstance(event, Skipped) and self.verbose:
+            self.line(f"{event.task.name}: {event.reason}")
+        left = self.tally.seconds_left()
+        pace = f"{self.tally.speed():.2f} MP/s" + (f", {duration(left)} left" if left is not None else "")
+        self._progress.update(self._bar, completed=self.tally.ended, pace=pace if self.tally.done else "")
+        if isinstance(event, Started):
+            self._progress.update(self._bar, description=printable(event.task.name))
+
+    def __enter__(self) -> LiveDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the line away."""
+        self._progress.stop()
+
+
+def display_for(tally: Tally, *, quiet: bool, verbose: bool) -> Display:
+    """Return the display that standard error bears: nothing, a live line, or plain lines."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    if quiet:
+        return Display(console, tally, verbose=verbose)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveDisplay(console, tally, verbose=verbose)
+    return PlainDisplay(console, tally, verbose=verbose)

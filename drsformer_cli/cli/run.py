@@ -1,0 +1,59 @@
+"""`derain PATHS...`, in full `derain run PATHS...`: restore pictures."""
+
+from __future__ import annotations
+
+import typer
+
+from drsformer_cli.cli import options
+from drsformer_cli.cli.order import Order
+from drsformer_cli.errors import UsageError
+
+
+def run(
+    inputs: options.PathsArgument,
+    output: options.OutputOption = None,
+    format: options.FormatOption = options.Format.SAME,
+    quality: options.QualityOption = None,
+    suffix: options.SuffixOption = "",
+    report: options.ReportOption = None,
+    model: options.ModelOption = "compact",
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = options.Precision.AUTO,
+    tile: options.TileOption = "auto",
+    overlap: options.OverlapOption = None,
+    memory: options.MemoryOption = None,
+    ensemble: options.EnsembleOption = False,
+    strength: options.StrengthOption = 1.0,
+    overwrite: options.OverwriteOption = False,
+    dry_run: options.DryRunOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    json_lines: options.JsonOption = False,
+) -> None:
+    """Remove the rain from pictures.
+
+    Folders are searched with all folders in them, and the results mirror their tree. A second run does only
+    what is missing or has changed. No input is ever overwritten.
+    """
+    if quiet and verbose:
+        raise UsageError("-q and -v contradict each other: leave one of them out.")
+    chosen = options.ModelOptions.check(
+        model=model,
+        device=device,
+        precision=precision,
+        tile=tile,
+        overlap=overlap,
+        memory=memory,
+        ensemble=ensemble,
+        strength=strength,
+    )
+    kind = None if format is options.Format.SAME else format.value
+    order = Order(inputs, output, kind, quality, suffix, report, overwrite, json_lines, dry_run)
+    order.check()
+    tasks, left_out = order.plan()
+    from drsformer_cli.cli.session import Session
+
+    session = Session(order, tasks, left_out, quiet=quiet, verbose=verbose)
+    failed = session.list_tasks(chosen) if dry_run else session.restore(chosen)
+    if failed:
+        raise typer.Exit(1)

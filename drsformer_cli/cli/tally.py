@@ -1,0 +1,87 @@
+"""The sums of a run: how many pictures, how fast, how long still."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from drsformer_cli.cli.words import duration
+from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
+
+
+@dataclass
+class Tally:
+    """The sums of a run. `left_out` counts what the search passed over, by reason; `total` is of pictures."""
+
+    total: int
+    sizes: dict[str, int] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    done: int = 0
+    planned: int = 0
+    skipped: int = 0
+    failures: list[Failed] = field(default_factory=list)
+    megapixels: float = 0.0
+    interrupted: bool = False
+    _start: float = field(default_factory=time.perf_counter)
+    _begun: float | None = None
+    _worked_bytes: int = 0
+    _left_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self._left_bytes = sum(self.sizes.values())
+
+    def take(self, event: Event) -> None:
+        """Count an event."""
+        if isinstance(event, Started):
+            self._begun = self._begun or time.perf_counter()
+            return
+        size = self.sizes.get(event.task.name, 0)
+        self._left_bytes -= size
+        if isinstance(event, Done):
+            self.done += 1
+            self.megapixels += event.megapixels
+            self._worked_bytes += size
+        elif isinstance(event, Skipped):
+            self.skipped += 1
+        else:
+            self.failures.append(event)
+
+    @property
+    def ended(self) -> int:
+        """Return how many pictures need no more work in this run."""
+        return self.done + self.skipped + len(self.failures)
+
+    def elapsed(self) -> float:
+        """Return the seconds since the run began."""
+        return time.perf_counter() - self._start
+
+    def speed(self) -> float:
+        """Return megapixels a second since the first picture began."""
+        worked = time.perf_counter() - self._begun if self._begun else 0.0
+        return self.megapixels / worked if worked else 0.0
+
+    def seconds_left(self) -> float | None:
+        """Return a guess by the bytes of the files that are left, None before there is anything to go by."""
+        if self._begun is None or not self._worked_bytes:
+            return None
+        return (time.perf_counter() - self._begun) * self._left_bytes / self._worked_bytes
+
+    def sentence(self) -> str:
+        """Return the run in one line."""
+        parts = [f"{self.planned} to do" if self.planned else f"{self.done} restored"]
+        if not self.total:
+            parts = ["no pictures found"]
+        if self.skipped:
+            parts.append(f"{self.skipped} done before")
+        if self.failures:
+            parts.append(f"{len(self.failures)} failed")
+        if self.left_out:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left_out.items()))
+            parts.append(f"{self.left_out.total()} left out ({reasons})")
+        text = ", ".join(parts)
+        if self.done:
+            text += (
+                f"; {self.megapixels:.3g} megapixels in {duration(self.elapsed())}, {self.speed():.2f} MP/s"
+            )
+        return text + "."

@@ -1,0 +1,71 @@
+"""What happens to each picture, as told by the loop to whoever shows or records it."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+
+from drsformer_cli.errors import DerainError
+from drsformer_cli.jobs.manifest import Record
+from drsformer_cli.jobs.naming import Task
+
+
+@dataclass(frozen=True)
+class Started:
+    """The model begins with a picture."""
+
+    task: Task
+
+
+@dataclass(frozen=True)
+class Done:
+    """A result stands complete at its place; sizes are in pixels, upright."""
+
+    task: Task
+    record: Record
+    width: int
+    height: int
+    frames: int
+
+    @property
+    def megapixels(self) -> float:
+        """Return the millions of pixels of all frames."""
+        return self.width * self.height * self.frames / 1e6
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture is left as it is, for this reason."""
+
+    task: Task
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A picture could not be done.
+
+    `kind` is the name of the error; `details` a traceback where nobody expected the error. The exception
+    itself is not kept: it would keep the pixels of the failed picture in memory.
+    """
+
+    task: Task
+    kind: str
+    reason: str
+    details: str | None = None
+
+    @classmethod
+    def because(cls, task: Task, error: Exception) -> Failed:
+        """Put an error into words fit for a user."""
+        kind = type(error).__name__
+        if isinstance(error, DerainError):
+            return cls(task, kind, str(error))
+        if isinstance(error, MemoryError):
+            return cls(task, kind, "there is not enough memory for this picture; close other programs.")
+        if isinstance(error, OSError) and error.strerror:
+            return cls(task, kind, f"{error.strerror}.")
+        details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        return cls(task, kind, f"unexpected {kind}: {error}", details)
+
+
+Event = Started | Done | Skipped | Failed

@@ -1,0 +1,239 @@
+"""What has been done: a file of JSON lines in the output folder, only ever appended to.
+
+Two lines are written for each picture. `intent`, before the finished file gets its name, says which bytes are
+about to stand there; `done`, after, records the input, the result, the settings and the plan. Whenever a run
+is killed, the files it left are therefore either unnamed, or named and claimed by one of the two lines, and
+the next run may replace them; a file that no line claims belongs to the user and is left alone. A last line
+cut short is dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from drsformer_cli.errors import StorageError
+
+FILE_NAME = ".derain-manifest.jsonl"
+LOCK_NAME = ".derain-manifest.lock"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Input:
+    """What an input was when it was read. `path` is relative to the output folder, `-` for standard input."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was written."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished picture.
+
+    `output` is relative to the output folder, with `/`; `seconds` is the time the model took.
+    """
+
+    output: str
+    input: Input
+    result: Result
+    settings: dict[str, Any]
+    plan: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hex; raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `value` as it reads after a trip through JSON, so that it compares equal to a recorded one."""
+    return dict(json.loads(json.dumps(value)))
+
+
+class Manifest:
+    """The record of one output folder.
+
+    `Manifest.load(folder)` is for looking, `with Manifest(folder) as manifest` for its one writer. One writer
+    at a time holds a lock file beside the manifest; the system lets go of it when the writer is killed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.damaged_lines = 0
+        self._done: dict[str, Record] = {}
+        self._intents: dict[str, set[str]] = {}
+        self._file: BinaryIO | None = None
+        self._lock = FileLock(folder / LOCK_NAME)
+        self._made_folder = False
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest:
+        """Read what is recorded in `folder` (nothing, if it has no manifest), to look at only."""
+        manifest = cls(folder)
+        manifest._read()
+        return manifest
+
+    # ---- what it knows
+
+    def record(self, output: str) -> Record | None:
+        """Return the last finished result at `output`, if any."""
+        return self._done.get(output)
+
+    def claims(self, output: str) -> bool:
+        """Tell whether the file standing at `output`, if any, is one a run of ours put there.
+
+        A finished result stays claimed when it is altered later. A result that was only intended is claimed
+        if the file has exactly the bytes that were to be written: anything else stood there before. Raises
+        OSError.
+        """
+        if output in self._done:
+            return True
+        intended = self._intents.get(output)
+        return bool(intended) and sha256_of(self.folder / output) in (intended or ())
+
+    def outputs(self) -> Iterator[str]:
+        """Yield all outputs that runs have finished or begun."""
+        yield from self._done.keys() | self._intents.keys()
+
+    def _read(self) -> None:
+        try:
+            data = (self.folder / FILE_NAME).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise StorageError(f"{self.folder / FILE_NAME} cannot be read: {error.strerror}.") from error
+        for line in data.split(b"\n"):
+            if line.strip():
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        """Take in one line; what is cut short or garbled counts as damaged, and its picture is done again."""
+        try:
+            entry = json.loads(line)
+            if entry["v"] != VERSION:
+                raise ValueError("written by another version")
+            if entry["kind"] == "intent":
+                self._intents.setdefault(str(entry["output"]), set()).add(str(entry["sha256"]))
+            elif entry["kind"] == "done":
+                record = Record(
+                    output=str(entry["output"]),
+                    input=Input(**entry["input"]),
+                    result=Result(**entry["result"]),
+                    settings=dict(entry["settings"]),
+                    plan=dict(entry["plan"]),
+                    seconds=float(entry["seconds"]),
+                    notes=list(entry["notes"]),
+                )
+                self._done[record.output] = record
+        except (ValueError, KeyError, TypeError):
+            self.damaged_lines += 1
+
+    # ---- the one writer
+
+    def open(self) -> Manifest:
+        """Make the folder, become its only writer, and mend a last line that was cut short.
+
+        Raises StorageError if the folder cannot be written, or another run is writing into it.
+        """
+        try:
+            self._made_folder = not self.folder.exists()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise StorageError(
+                f"another run of derain writes into {self.folder}: wait for its end, or choose another -o."
+            ) from None
+        except OSError as error:
+            raise StorageError(f"the folder {self.folder} cannot be written: {error.strerror}.") from error
+        try:
+            self._read()
+            self._file = (self.folder / FILE_NAME).open("ab")
+            self._mend()
+        except OSError as error:
+            self.close()
+            raise StorageError(f"{self.folder / FILE_NAME} cannot be written: {error.strerror}.") from error
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _mend(self) -> None:
+        """Cut off a last line without its end, so that the next one starts a line."""
+        assert self._file is not None
+        data = (self.folder / FILE_NAME).read_bytes()
+        if data and not data.endswith(b"\n"):
+            self._file.truncate(data.rfind(b"\n") + 1)
+
+    def intend(self, output: str, sha256: str) -> None:
+        """Say which bytes are about to stand at `output`. Raises StorageError."""
+        self._append({"kind": "intent", "output": output, "sha256": sha256})
+        self._intents.setdefault(output, set()).add(sha256)
+
+    def finish(self, record: Record) -> None:
+        """Record a finished picture. Raises StorageError."""
+        self._append({"kind": "done", **asdict(record)})
+        self._done[record.output] = record
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        if self._file is None:
+            raise ValueError("the manifest is not open for writing")
+        line = json.dumps({"v": VERSION, **entry}, separators=(",", ":"), ensure_ascii=True)
+        try:
+            self._file.write(line.encode("ascii") + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StorageError(f"{self.folder / FILE_NAME} cannot be written: {error.strerror}.") from error
+
+    def close(self) -> None:
+        """Let go of the folder; one that was made for this run and got nothing goes away again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if not self._lock.is_locked:
+            return
+        path = self.folder / FILE_NAME
+        with suppress(OSError):
+            if path.stat().st_size == 0:
+                path.unlink()
+        with suppress(OSError):  # Windows keeps an open file, and filelock removes it there
+            (self.folder / LOCK_NAME).unlink()
+        self._lock.release()
+        if self._made_folder:
+            with suppress(OSError):  # it holds results
+                self.folder.rmdir()
+
+    def __enter__(self) -> Manifest:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,126 @@
+"""Where finished pictures go: into folders that keep a manifest, or to a stream."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol
+
+from drsformer_cli.errors import OutputError, StorageError
+from drsformer_cli.jobs.manifest import Manifest, Record
+from drsformer_cli.jobs.naming import Task, absolute
+from drsformer_cli.jobs.resume import Decision, decide, file_ids
+from drsformer_cli.media.files import sweep_partials, write_atomically
+
+_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EILSEQ}
+
+
+class Store(Protocol):
+    """Takes finished pictures."""
+
+    def decide(self, task: Task, /) -> Decision:
+        """Tell whether a task is to be done. Raises OutputError if not possible, OSError for the input."""
+
+    def put(self, task: Task, data: bytes, record: Record, /, *, replace: bool) -> Record:
+        """Put the bytes where they belong and remember it; return the record, completed.
+
+        Raises OutputError for this picture, and StorageError for what concerns all pictures.
+        """
+
+
+class FolderStore:
+    """Writes files into their output folders and keeps the manifests there.
+
+    A context manager, one run at a time. `settings` are what decides a result's bytes; for a mere look, as
+    many of them as are known without the model.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], settings: Mapping[str, Any], *, overwrite: bool = False
+    ) -> None:
+        self._settings = settings
+        self._overwrite = overwrite
+        self._inputs = file_ids(tasks)
+        self._parents = {task.path.parent for task in tasks}
+        self._manifests = {
+            folder: Manifest(folder) for folder in dict.fromkeys(task.folder for task in tasks)
+        }
+        self._stack = ExitStack()
+
+    @property
+    def damaged_lines(self) -> int:
+        """Return how many lines of the manifests could not be understood."""
+        return sum(manifest.damaged_lines for manifest in self._manifests.values())
+
+    def look(self) -> None:
+        """Read the manifests without becoming their writer, so that `decide` works."""
+        self._manifests = {folder: Manifest.load(folder) for folder in self._manifests}
+
+    def __enter__(self) -> FolderStore:
+        """Become the one writer of each folder and clear away what killed runs left. Raises StorageError."""
+        try:
+            for folder, manifest in self._manifests.items():
+                self._stack.enter_context(manifest)
+                known = {absolute(folder / output).parent for output in manifest.outputs()}
+                self._parents |= {parent for parent in known if parent.is_relative_to(folder)}
+            for parent in sorted(self._parents):
+                if parent.is_dir():
+                    sweep_partials(parent)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def decide(self, task: Task) -> Decision:
+        """See `resume.decide`."""
+        manifest = self._manifests[task.folder]
+        return decide(task, manifest, self._settings, overwrite=self._overwrite, inputs=self._inputs)
+
+    def put(self, task: Task, data: bytes, record: Record, *, replace: bool) -> Record:
+        """Write the file, whole or not at all, with the folders it lies in, and enter it in the manifest."""
+        manifest = self._manifests[task.folder]
+        manifest.intend(record.output, record.result.sha256)
+        _make_folder(task.path.parent)
+        write_atomically(task.path, data, replace=replace)
+        written = dataclasses.replace(record.result, mtime_ns=task.path.stat().st_mtime_ns)
+        record = dataclasses.replace(record, result=written)
+        manifest.finish(record)
+        return record
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in _NAME_ERRORS:
+            raise OutputError(f"the folder {folder} cannot be made: {error.strerror}.") from error
+        raise StorageError(f"the folder {folder} cannot be made: {error.strerror}.") from error
+
+
+class StreamStore:
+    """Writes pictures to a binary stream, standard output most likely, and keeps no record."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def decide(self, _task: Task) -> Decision:
+        """Do it: nothing on a stream was done before."""
+        return Decision()
+
+    def put(self, _task: Task, data: bytes, record: Record, *, replace: bool) -> Record:  # noqa: ARG002
+        """Write all bytes. Raises OutputError when nobody reads them."""
+        try:
+            self._stream.write(data)
+            self._stream.flush()
+        except OSError as error:
+            raise OutputError(f"standard output does not take the picture: {error.strerror}.") from error
+        return record

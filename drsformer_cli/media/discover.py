@@ -1,0 +1,186 @@
+"""From what the user named to the pictures to do: files, folders with all below them, and patterns."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from drsformer_cli.errors import UsageError
+from drsformer_cli.media.images import SUPPORTED_EXTENSIONS
+from drsformer_cli.media.sniff import HEIC_EXTENSIONS, JXL_EXTENSIONS, RAW_EXTENSIONS
+
+OUTPUT_FOLDER = "derained"
+HIDDEN, NO_PICTURE, NEEDS_CONVERSION = "hidden", "not a picture", "needs conversion"
+OUTPUT, OUTSIDE, UNREADABLE = "output folder", "link out of the tree", "cannot be read"
+_SYSTEM = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "$recycle.bin", "@eadir"})
+_CONVERTIBLE = RAW_EXTENSIONS | HEIC_EXTENSIONS | JXL_EXTENSIONS
+_MAGIC = re.compile(r"[*?[]")
+_DIGITS = re.compile(r"(\d+)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture to do.
+
+    relative says where it stands below `root`, the folder named by the user or the file's own; for a file
+    that was named itself it is the name alone. `path` and `root` are None for the standard input.
+    """
+
+    path: Path | None
+    relative: PurePath
+    root: Path | None
+    named: bool
+
+
+@dataclass
+class Discovery:
+    """The pictures to do, in a fixed order, and how many entries were passed over for which reason."""
+
+    sources: list[Source] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def discover(inputs: Sequence[str], *, exclude: Sequence[Path] = ()) -> Discovery:
+    """Find the pictures behind names of files, folders and patterns such as "**/*.jpg"; "-" is stdin.
+
+    Folders are searched with all below them; what is hidden, no picture, in an output folder or in one of
+    `exclude` is passed over and counted. A name that stands for a file takes it whatever it is. Nothing is
+    taken twice. Raises UsageError for names that match nothing.
+    """
+    found = Discovery()
+    outputs = {_identity(folder) for folder in exclude}
+    seen: set[str] = set()
+    for name in inputs:
+        if name == "-":
+            _add(found, Source(None, PurePath("stdin"), None, True), "-", seen)
+        elif _exists(name):
+            _take(Path(name), True, outputs, found, seen)
+        else:
+            for match in _expand(name):
+                _take(match, False, outputs, found, seen)
+    return found
+
+
+def _exists(name: str) -> bool:
+    """Whether something of this name is there; UsageError when it is nothing that could hold a picture."""
+    if not name or not os.path.lexists(name):
+        return False
+    path = Path(name)
+    if not path.exists():
+        raise UsageError(f"{name} is a link to something that is not there.")
+    if not path.is_dir() and not path.is_file():
+        raise UsageError(f"{name} is neither a file nor a folder.")
+    return True
+
+
+def _expand(name: str) -> list[Path]:
+    """What a pattern matches, in order; UsageError when that is nothing."""
+    if not _MAGIC.search(name):
+        raise UsageError(f"{name or 'an empty name'} does not exist; check the spelling.")
+    names = glob.glob(name, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
+    matches = [Path(match) for match in sorted(names, key=natural)]
+    if not matches:
+        raise UsageError(f"{name} matches nothing; check the spelling.")
+    if "**" in name:  # gives the folders on the way as well as all that is in them
+        matches = [match for match in matches if not match.is_dir()]
+    start = len(Path(_MAGIC.split(name)[0] + "x").parts) - 1
+    return [match for match in matches if not any(_is_hidden(part) for part in match.parts[start:])]
+
+
+def _take(path: Path, named: bool, outputs: set[str], found: Discovery, seen: set[str]) -> None:
+    identity = _identity(path)
+    in_output = _is_below(identity, outputs) or (not named and OUTPUT_FOLDER in path.parts)
+    if in_output and not (named and path.is_file()):
+        found.skipped[OUTPUT] += 1
+    elif path.is_dir():
+        _walk(path, outputs, found, seen)
+    elif named or path.suffix.lower() in SUPPORTED_EXTENSIONS:
+        _add(found, Source(path, PurePath(path.name), path.parent, named), identity, seen)
+    else:
+        found.skipped[_unsupported(path)] += 1
+
+
+def _add(found: Discovery, source: Source, identity: str, seen: set[str]) -> None:
+    if identity not in seen:
+        seen.add(identity)
+        found.sources.append(source)
+
+
+def _walk(root: Path, outputs: set[str], found: Discovery, seen: set[str]) -> None:
+    """Take all pictures below a folder that was named.
+
+    Links to folders are not followed: inside the tree they lead to what is found anyway, and could run in
+    circles. Links to files inside the tree are taken when their target is not found itself.
+    """
+    inside = {_identity(root)}
+    plain: list[tuple[str, Path]] = []
+    links: list[tuple[str, Path]] = []
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        identity = _identity(folder)
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            found.skipped[UNREADABLE] += 1
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            reason = _reason_to_skip(entry, path, inside, outputs)
+            if reason:
+                found.skipped[reason] += 1
+            elif entry.is_symlink():
+                if entry.is_file():
+                    links.append((_identity(path), path))
+            elif entry.is_dir():
+                waiting.append(path)
+            else:
+                plain.append((identity + os.sep + os.path.normcase(entry.name), path))
+    taken = Discovery()
+    for identity, path in plain + sorted(links):
+        _add(taken, Source(path, path.relative_to(root), root, False), identity, seen)
+    found.sources += sorted(
+        taken.sources, key=lambda source: [natural(part) for part in source.relative.parts]
+    )
+
+
+def _reason_to_skip(entry: os.DirEntry[str], path: Path, inside: set[str], outputs: set[str]) -> str:
+    """Why something found by walking is passed over; empty when it is not."""
+    if _is_hidden(entry.name):
+        return HIDDEN
+    if entry.is_symlink() and not _is_below(_identity(path), inside):
+        return OUTSIDE
+    if entry.is_dir():
+        return OUTPUT if entry.name == OUTPUT_FOLDER or _is_below(_identity(path), outputs) else ""
+    if not entry.is_file():
+        return NO_PICTURE
+    return "" if path.suffix.lower() in SUPPORTED_EXTENSIONS else _unsupported(path)
+
+
+def _is_hidden(name: str) -> bool:
+    return (name.startswith(".") and name not in (".", "..")) or name.lower() in _SYSTEM
+
+
+def _unsupported(path: Path) -> str:
+    return NEEDS_CONVERSION if path.suffix.lower() in _CONVERTIBLE else NO_PICTURE
+
+
+def _identity(path: Path) -> str:
+    """What makes two names the same file or folder: where they lead in the end."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _is_below(identity: str, folders: set[str]) -> bool:
+    """Whether something is one of the folders, or inside one."""
+    return any(identity == each or identity.startswith(each.rstrip(os.sep) + os.sep) for each in folders)
+
+
+def natural(name: str) -> tuple[list[int | str], str]:
+    """A key that sorts names as people do: 2 before 10, upper and lower case together."""
+    parts = _DIGITS.split(name)  # texts and numbers in turn, a text first
+    return [int(part) if index % 2 else part.casefold() for index, part in enumerate(parts)], name

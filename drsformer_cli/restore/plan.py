@@ -1,0 +1,113 @@
+"""How a picture of a size is restored within a memory limit: whole, or in tiles, settled before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from drsformer_cli.errors import MemoryLimitError
+from drsformer_cli.model.config import DRSformerConfig
+from drsformer_cli.model.drsformer import MULTIPLE
+
+#: Share of the limit that a plan may fill; the rest is for the picture itself, the libraries and the system.
+USABLE = 0.75
+#: What the program takes before the first picture, in bytes.
+RESIDENT = 450_000_000
+#: No tile is smaller: below, the network sees too little.
+LEAST_TILE = 64
+#: Pixels that neighbouring tiles share unless told.
+OVERLAP = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one picture is done; equal plans give equal results.
+
+    Attributes:
+        tile: (height, width) of a tile in pixels; of the whole padded picture if it is done whole.
+        overlap: pixels that neighbouring tiles share at least; 0 if the picture is done whole.
+        whole: whether the picture goes through the network at once.
+        memory: estimated peak in bytes.
+    """
+
+    tile: tuple[int, int]
+    overlap: int
+    whole: bool
+    memory: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain values, fit for JSON."""
+        return asdict(self)
+
+
+def padded(height: int, width: int) -> tuple[int, int]:
+    """Round both sides up to what the network takes."""
+    return -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
+
+
+def make_plan(
+    height: int,
+    width: int,
+    config: DRSformerConfig,
+    *,
+    limit: int,
+    tile: int | None = None,
+    overlap: int = OVERLAP,
+) -> Plan:
+    """Settle how a picture is done.
+
+    Args:
+        height: of the picture in pixels, at least 1.
+        width: likewise.
+        config: the network's.
+        limit: bytes that the process may use in all.
+        tile: longest side of a tile; None: whole if it fits the limit, else as large as fits.
+        overlap: pixels that neighbouring tiles share.
+
+    Raises:
+        MemoryLimitError: if not even the smallest tile fits.
+    """
+    full = padded(height, width)
+    budget = int(limit * USABLE) - RESIDENT
+    if tile is None:
+        if peak_bytes(*full, config) <= budget:
+            return Plan(full, 0, True, RESIDENT + peak_bytes(*full, config))
+        tile = largest_tile(config, budget, least=max(LEAST_TILE, 2 * overlap))
+    if max(full) <= tile:
+        return Plan(full, 0, True, RESIDENT + peak_bytes(*full, config))
+    size = (even_side(full[0], tile, overlap), even_side(full[1], tile, overlap))
+    return Plan(size, overlap, False, RESIDENT + peak_bytes(*size, config))
+
+
+def peak_bytes(height: int, width: int, config: DRSformerConfig) -> int:
+    """Estimate the peak of the network's own tensors in fp32, without what is there before.
+
+    The widest place is the feed-forward of the finest decoder: 2h channels before its branches, both branches
+    before and after their ReLU, and their halves brought together; beside it the pictures' features.
+    """
+    floats = 13 * config.hidden[1] + 14 * config.dim
+    return 4 * height * width * floats
+
+
+def largest_tile(config: DRSformerConfig, budget: int, *, least: int = LEAST_TILE) -> int:
+    """Find the largest side of a square tile whose peak fits `budget` bytes.
+
+    Raises:
+        MemoryLimitError: if it is below `least`.
+    """
+    per_pixel = peak_bytes(1, 1, config)
+    side = int((max(budget, 0) / per_pixel) ** 0.5) // MULTIPLE * MULTIPLE
+    if side < least:
+        need = (RESIDENT + per_pixel * padded(least, 1)[0] ** 2) / USABLE / 1e9
+        raise MemoryLimitError(
+            f"even the smallest tile needs a memory limit of {need:.1f} GB; raise --memory"
+        )
+    return side
+
+
+def even_side(length: int, tile: int, overlap: int) -> int:
+    """Side of the tiles that cover `length` in as few as `tile` allows, all of one size."""
+    if length <= tile:
+        return length
+    count = -(-(length - overlap) // (tile - overlap))
+    return padded(-(-(length - overlap) // count) + overlap, 1)[0]

@@ -1,0 +1,86 @@
+"""The recipe of a training: what is in its TOML file, checked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from drsformer_cli.errors import UsageError
+from drsformer_cli.model.config import DRSformerConfig
+from drsformer_cli.training.rain import RainMix
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Numbers of the training loop; shares are of the whole schedule, 0..1."""
+
+    steps: int
+    warmup: float
+    learning_rate: float
+    final_learning_rate: float
+    weight_decay: float
+    clip: float
+    ema: float
+    seed: int
+    patches: tuple[tuple[float, int, int], ...]
+    held_out: int
+    validate_every: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.held_out < 1 or self.validate_every < 1 or not 0 <= self.ema < 1:
+            raise ValueError(
+                "steps, held_out and validate_every must be at least 1, ema at least 0 and below 1"
+            )
+        if not self.patches or self.patches[0][0] != 0 or list(self.patches) != sorted(self.patches):
+            raise ValueError("patches must start at share 0 and rise")
+        if any(side < 8 or side % 8 or batch < 1 for _, side, batch in self.patches):
+            raise ValueError("a patch's side must be a multiple of 8 and a batch at least 1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a training besides its photographs and its length."""
+
+    network: DRSformerConfig
+    rain: RainMix
+    schedule: Schedule
+
+
+def read_recipe(path: Path | None = None) -> Recipe:
+    """Read a recipe from a TOML file; the bundled model's if no file is named.
+
+    Raises:
+        UsageError: if the file cannot be read or a value makes no sense.
+    """
+    name = str(path) if path else "the bundled recipe"
+    try:
+        source = path or resources.files("drsformer_cli.training") / "compact.toml"
+        values = tomllib.loads(source.read_text(encoding="utf-8"))
+        return _build(values)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the recipe {name} cannot be read: {error}") from error
+    except KeyError as error:
+        raise UsageError(f"the recipe {name} lacks {error}") from error
+    except (tomllib.TOMLDecodeError, ValueError, TypeError) as error:
+        raise UsageError(f"the recipe {name} is not usable: {error}") from error
+
+
+def _build(values: Mapping[str, Any]) -> Recipe:
+    network: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values["network"].items()
+    }
+    faults = {item.name for item in fields(RainMix)} - {"shares"}
+    rain = {key: value for key, value in values["rain"].items() if key in faults}
+    shares = {key: value for key, value in values["rain"].items() if key not in faults}
+    schedule = dict(values["schedule"])
+    schedule["patches"] = tuple(tuple(row) for row in schedule["patches"])
+    return Recipe(DRSformerConfig.create(**network), RainMix(shares, **rain), Schedule(**schedule))

@@ -1,0 +1,136 @@
+"""What a person sees: every line safe for a terminal, the sums right, times readable."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path, PurePath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from drsformer_cli.cli.progress import Display, LiveDisplay, PlainDisplay
+from drsformer_cli.cli.tally import Tally
+from drsformer_cli.cli.words import duration, printable
+from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
+from drsformer_cli.jobs.manifest import Input, Record, Result
+from drsformer_cli.jobs.naming import Task
+from drsformer_cli.media.discover import Source
+
+
+def task(name: str) -> Task:
+    return Task(Source(Path(name), PurePath(name), Path(), False), Path("/out"), PurePath(name))
+
+
+def done(name: str, notes: list[str] | None = None) -> Done:
+    record = Record(name, Input(name, 1, 1, ""), Result(1, 1, ""), {}, {"tile": "off"}, 0.5, notes or [])
+    return Done(task(name), record, 2000, 1000, 1)
+
+
+def show(display: Display, *events: Event) -> str:
+    with display:
+        for event in events:
+            display.tally.take(event)
+            display.show(event)
+    display.end()
+    assert isinstance(display.console.file, io.StringIO)
+    return display.console.file.getvalue()
+
+
+def console(*, terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=80, highlight=False, markup=False)
+
+
+EVENTS = (
+    Started(task("a.png")),
+    done("a.png", ["gain map dropped"]),
+    Skipped(task("b.png"), "done before"),
+    Started(task("[bold]c.png")),
+    Failed(task("[bold]c.png"), "ValueError", "unexpected ValueError: no\x07", "Traceback\n  [red]line"),
+)
+
+
+def test_plain_lines() -> None:
+    shown = show(PlainDisplay(console(), Tally(3, {}, Counter(hidden=2))), *EVENTS)
+    assert shown.splitlines()[:3] == [
+        f"[1/3] a.png -> {Path('/out/a.png')} (2.00 MP, 0.5 s)",
+        "  a.png: gain map dropped",
+        "[3/3] [bold]c.png: failed",
+    ]
+    assert shown.splitlines()[3].startswith(
+        "1 restored, 1 done before, 1 failed, 2 left out (2 hidden); 2 meg"
+    )
+    assert shown.splitlines()[4:] == ["derain: [bold]c.png: unexpected ValueError: no\\x07"]
+
+
+def test_more_is_said_when_asked() -> None:
+    shown = show(PlainDisplay(console(), Tally(3), verbose=True), *EVENTS)
+    assert "  a.png: tile off" in shown
+    assert "[2/3] b.png: done before" in shown
+    assert shown.endswith("  Traceback\n    [red]line\n")
+
+
+def test_quiet_says_why_pictures_failed_and_no_more() -> None:
+    shown = show(Display(console(), Tally(3)), *EVENTS)
+    assert shown == "derain: [bold]c.png: unexpected ValueError: no\\x07\n"
+
+
+def test_the_live_line_leaves_the_essentials() -> None:
+    shown = show(LiveDisplay(console(terminal=True), Tally(3, {"a.png": 10, "b.png": 10})), *EVENTS)
+    assert "gain map dropped" in shown
+    assert "1 restored, 1 done before, 1 failed" in shown
+    assert "[bold]c.png" in shown
+    assert "\x07" not in shown
+
+
+def test_long_names_are_not_wrapped() -> None:
+    name = "long" * 60 + ".png"
+    shown = show(PlainDisplay(console(), Tally(1)), done(name))
+    assert any(name in line for line in shown.splitlines())
+
+
+def test_the_reason_has_the_name_once() -> None:
+    failure = Failed(task("a.png"), "UnreadableError", "a.png is damaged.")
+    assert "derain: a.png is damaged.\n" in show(PlainDisplay(console(), Tally(1)), failure)
+
+
+def test_time_left_goes_by_the_size_of_what_is_left() -> None:
+    tally = Tally(3, {"a.png": 100, "b.png": 300, "c.png": 500})
+    assert tally.seconds_left() is None
+    tally.take(Started(task("a.png")))
+    assert tally.seconds_left() is None
+    tally.take(done("a.png"))
+    left, worked = tally.seconds_left(), tally.megapixels / tally.speed()
+    assert left is not None
+    assert left == pytest.approx(8 * worked, rel=0.2)
+    tally.take(Skipped(task("b.png"), "done before"))
+    later = tally.seconds_left()
+    assert later is not None
+    assert later == pytest.approx(5 * tally.megapixels / tally.speed(), rel=0.2)
+    assert tally.ended == 2
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+def test_nothing_printable_can_steer_a_terminal(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    shown.encode("utf-8")
+    if text.isprintable():
+        assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (4.24, "4.2 s"),
+        (59.96, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (7800, "2 h 10 min"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

@@ -1,0 +1,190 @@
+"""What a second run does, and what no run may touch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import pytest
+
+from drsformer_cli.errors import OutputError
+from drsformer_cli.jobs.manifest import Input, Manifest, Record, Result, sha256_of
+from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.resume import (
+    DONE_BEFORE,
+    Decision,
+    decide,
+    file_ids,
+    input_path,
+    without_earlier_results,
+)
+from drsformer_cli.media.discover import Discovery, Source
+
+SETTINGS = {"model": "m", "strength": 1.0, "format": None}
+DO, REPLACE, SKIP = Decision(), Decision(replace=True), Decision(skip=DONE_BEFORE)
+
+
+def task_of(path: Path, out: Path) -> Task:
+    return Task(Source(path, PurePath(path.name), path.parent, True), out, PurePath(path.name))
+
+
+@dataclass
+class Place:
+    """One input, and its output as a finished run left it."""
+
+    task: Task
+
+    @property
+    def input(self) -> Path:
+        assert self.task.source.path is not None
+        return self.task.source.path
+
+    @property
+    def output(self) -> Path:
+        return self.task.path
+
+    def decide(self, settings: dict[str, Any] | None = None, *, overwrite: bool = False) -> Decision:
+        manifest = Manifest.load(self.task.folder)
+        wanted = SETTINGS if settings is None else settings
+        return decide(self.task, manifest, wanted, overwrite=overwrite, inputs=file_ids([self.task]))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Place:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"rainy")
+    return Place(task_of(tmp_path / "in" / "a.png", tmp_path / "out"))
+
+
+@pytest.fixture
+def done(fresh: Place) -> Place:
+    def identity(path: Path) -> tuple[int, int, str]:
+        return path.stat().st_size, path.stat().st_mtime_ns, sha256_of(path)
+
+    with Manifest(fresh.task.folder) as manifest:
+        fresh.output.write_bytes(b"clean")
+        manifest.finish(
+            Record(
+                "a.png",
+                Input(input_path(fresh.task), *identity(fresh.input)),
+                Result(*identity(fresh.output)),
+                SETTINGS,
+            )
+        )
+    return fresh
+
+
+def age(path: Path) -> None:
+    os.utime(path, ns=(1, 1))
+
+
+def test_nothing_done_yet(fresh: Place) -> None:
+    assert fresh.decide() == DO
+
+
+def test_done(done: Place) -> None:
+    assert done.decide() == SKIP
+    assert done.decide(overwrite=True) == REPLACE
+
+
+def test_times_alone_mean_nothing(done: Place) -> None:
+    age(done.input)
+    age(done.output)
+    assert done.decide() == SKIP
+
+
+def test_input_changed(done: Place) -> None:
+    done.input.write_bytes(b"RAINY")
+    age(done.input)
+    assert done.decide() == REPLACE
+    done.input.write_bytes(b"longer")
+    assert done.decide() == REPLACE
+
+
+def test_input_gone(done: Place) -> None:
+    done.input.unlink()
+    with pytest.raises(FileNotFoundError):
+        done.decide()
+
+
+def test_settings_changed(done: Place) -> None:
+    assert done.decide({**SETTINGS, "strength": 0.5}) == REPLACE
+    assert done.decide({**SETTINGS, "new": None}) == REPLACE
+    assert done.decide({"model": "m"}) == SKIP
+
+
+def test_output_missing_or_altered(done: Place) -> None:
+    done.output.write_bytes(b"CLEAN")
+    age(done.output)
+    assert done.decide() == REPLACE
+    done.output.unlink()
+    assert done.decide() == DO
+
+
+def test_both_folders_moved_together(done: Place, tmp_path: Path) -> None:
+    shutil.move(tmp_path / "in", tmp_path / "new" / "in")
+    shutil.move(tmp_path / "out", tmp_path / "new" / "out")
+    assert Place(task_of(tmp_path / "new/in/a.png", tmp_path / "new/out")).decide() == SKIP
+
+
+def test_the_input_alone_moved(done: Place, tmp_path: Path) -> None:
+    shutil.move(tmp_path / "in", tmp_path / "elsewhere")
+    moved = Place(task_of(tmp_path / "elsewhere/a.png", tmp_path / "out"))
+    assert moved.decide() == SKIP
+    assert moved.decide({"model": "other"}) == REPLACE
+
+
+def test_a_file_of_the_users_is_left_alone(fresh: Place) -> None:
+    fresh.task.folder.mkdir()
+    fresh.output.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        fresh.decide()
+    assert fresh.decide(overwrite=True) == REPLACE
+
+
+def test_a_dangling_link_is_left_alone(fresh: Place) -> None:
+    fresh.task.folder.mkdir()
+    fresh.output.symlink_to("nowhere")
+    with pytest.raises(OutputError, match="--overwrite"):
+        fresh.decide()
+
+
+def test_the_result_of_another_input_is_left_alone(done: Place, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.png").write_bytes(b"other")
+    other = Place(task_of(tmp_path / "other/a.png", tmp_path / "out"))
+    with pytest.raises(OutputError, match=r"result of .*in/a\.png"):
+        other.decide()
+    assert other.decide(overwrite=True) == REPLACE
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_no_input_is_ever_replaced(fresh: Place, link: Any) -> None:
+    fresh.task.folder.mkdir()
+    link(fresh.input, fresh.output)
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="itself an input"):
+            fresh.decide(overwrite=overwrite)
+
+
+def test_a_folder_in_the_way(fresh: Place) -> None:
+    fresh.output.mkdir(parents=True)
+    with pytest.raises(OutputError, match="is a folder"):
+        fresh.decide(overwrite=True)
+
+
+def test_results_of_earlier_runs_are_not_read_by_walking(done: Place, tmp_path: Path) -> None:
+    def walked(root: Path, *names: str) -> list[Source]:
+        return [Source(root / name, PurePath(name), root, False) for name in names]
+
+    (tmp_path / "out" / "mine.png").write_bytes(b"put here by hand")
+    found = Discovery(walked(tmp_path, "in/a.png", "out/a.png", "out/mine.png"), Counter(hidden=2))
+    kept = without_earlier_results(found)
+    assert [source.relative.as_posix() for source in kept.sources] == ["in/a.png", "out/mine.png"]
+    assert kept.skipped == Counter({"hidden": 2, "output folder": 1})
+    named = Discovery(walked(tmp_path / "out", "a.png"), Counter())
+    assert without_earlier_results(named).sources == named.sources

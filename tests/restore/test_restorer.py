@@ -1,0 +1,218 @@
+"""Pictures of every size and dtype through a network, whole, in tiles, in halves, and out of memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+
+import drsformer_cli as derain
+from drsformer_cli.errors import DeviceError, MemoryLimitError, UsageError, WeightsError
+from drsformer_cli.model.drsformer import DRSformer
+from drsformer_cli.restore.restorer import Restorer, check_tile, out_of_memory
+from tests.networks import full_size_tensors, small_network
+
+CPU = torch.device("cpu")
+NETWORK = small_network()
+
+
+def restorer(**options: object) -> Restorer:
+    return Restorer(NETWORK, device=CPU, **options)  # type: ignore[arg-type]
+
+
+def noise(height: int, width: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    if dtype is np.float32:
+        return rng.random((height, width, 3), np.float32)
+    return rng.integers(0, np.iinfo(dtype).max + 1, (height, width, 3), dtype)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([np.uint8, np.uint16, np.float32]))
+def test_any_size_and_dtype_comes_back_as_it_was(height: int, width: int, dtype: type) -> None:
+    rainy = noise(height, width, dtype)
+    before = rainy.copy()
+    clean = restorer()(rainy)
+    assert (clean.shape, clean.dtype) == (rainy.shape, rainy.dtype)
+    assert np.array_equal(rainy, before)
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_strength_zero_is_the_input(height: int, width: int) -> None:
+    for dtype in (np.uint8, np.uint16, np.float32):
+        rainy = noise(height, width, dtype)
+        assert np.array_equal(restorer(strength=0.0)(rainy), rainy)
+
+
+def test_strength_blends() -> None:
+    rainy = noise(24, 32, np.float32)
+    full = restorer()(rainy)
+    np.testing.assert_allclose(restorer(strength=0.25)(rainy), rainy + 0.25 * (full - rainy), atol=1e-6)
+
+
+def test_the_network_sees_the_picture_reflected_at_the_bottom_and_right() -> None:
+    rainy = noise(13, 18, np.float32)
+    wide = np.pad(rainy, ((0, 3), (0, 6), (0, 0)), mode="reflect")
+    direct = NETWORK(torch.from_numpy(wide).permute(2, 0, 1)[None])[0].permute(1, 2, 0).clamp(0, 1)
+    np.testing.assert_allclose(restorer()(rainy), direct[:13, :18].numpy(), atol=1e-6)
+
+
+def test_depths_agree() -> None:
+    rainy = noise(16, 24)
+    deep = restorer()(rainy.astype(np.uint16) * 257)
+    assert np.abs(restorer()(rainy).astype(int) - np.rint(deep / 257)).max() <= 1
+
+
+class Mirror(nn.Module):
+    """A network-like that sees a direction: it adds what lies a pixel to the left."""
+
+    config = NETWORK.config
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + x.roll(1, dims=-1)) / 2
+
+
+def test_the_ensemble_is_the_mean_over_eight_flips_and_turns() -> None:
+    rainy = noise(16, 24, np.float32)
+    mirror = Restorer(Mirror(), device=CPU, ensemble=True)  # type: ignore[arg-type]
+    shifts = sum(np.roll(rainy, step, axis=axis) for axis in (0, 1) for step in (-1, 1))
+    np.testing.assert_allclose(mirror(rainy), rainy / 2 + shifts / 8, atol=1e-6)
+
+
+def test_bf16_is_near_fp32() -> None:
+    rainy = noise(40, 40, np.float32)
+    difference = np.abs(restorer(precision="bf16")(rainy) - restorer()(rainy))
+    assert 0 < difference.mean() < 0.02
+
+
+class Overflowing(nn.Module):
+    config = NETWORK.config
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * float("nan") if torch.is_autocast_enabled("cpu") else x
+
+
+def test_what_is_not_finite_in_half_precision_is_done_again_in_full() -> None:
+    rainy = noise(8, 8)
+    assert np.array_equal(Restorer(Overflowing(), device=CPU, precision="bf16")(rainy), rainy)  # type: ignore[arg-type]
+
+
+class Hungry(nn.Module):
+    """Runs out of memory above a number of pixels, as a device does."""
+
+    config = NETWORK.config
+
+    def __init__(self, most: int, error: Exception) -> None:
+        super().__init__()
+        self.most, self.error, self.seen = most, error, []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(tuple(x.shape[-2:]))
+        if x.shape[-2] * x.shape[-1] > self.most:
+            raise self.error
+        return x
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
+    ],
+)
+def test_out_of_memory_halves_the_tile_and_goes_on(error: Exception) -> None:
+    rainy = noise(300, 200)
+    network = Hungry(100 * 100, error)
+    assert np.array_equal(Restorer(network, device=CPU)(rainy), rainy)  # type: ignore[arg-type]
+    assert network.seen[0] == (304, 200)
+    assert network.seen[-1] == (80, 64)
+
+
+def test_when_not_even_the_smallest_tile_fits_it_says_so() -> None:
+    with pytest.raises(MemoryLimitError, match="does not fit"):
+        Restorer(Hungry(0, MemoryError()), device=CPU)(noise(300, 200))  # type: ignore[arg-type]
+
+
+def test_other_errors_are_not_taken_for_memory() -> None:
+    assert not out_of_memory(RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        Restorer(Hungry(0, RuntimeError("shapes differ")), device=CPU)(noise(16, 16))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "rainy",
+    [
+        noise(4, 4)[..., 0],
+        noise(4, 4)[..., :2],
+        noise(4, 4).astype(np.float64),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_what_is_no_picture_is_refused(rainy: np.ndarray) -> None:
+    with pytest.raises(UsageError, match=r"\(H, W, 3\)"):
+        restorer()(rainy)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"strength": 1.5}, {"strength": -0.1}, {"tile": 60}, {"tile": 100}, {"tile": "big"}, {"overlap": -1},
+     {"tile": 64, "overlap": 40}, {"memory": 0}],
+)  # fmt: skip
+def test_nonsense_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        restorer(**options)
+
+
+def test_tiles_given_as_words_or_numbers_are_the_same() -> None:
+    assert check_tile("128", 32) == check_tile(128, 32) == 128
+
+
+def test_devices_and_precisions_that_are_not_here_are_errors(golden: Path) -> None:
+    model = golden / "tiny_mefc.pth"
+    with pytest.raises(UsageError, match="unknown device"):
+        derain.load(model, device="tpu")
+    with pytest.raises(UsageError, match="unknown precision"):
+        derain.load(model, device="cpu", precision="int8")
+    with pytest.raises(DeviceError, match="fp16"):
+        derain.load(model, device="cpu", precision="fp16")
+    with pytest.raises(DeviceError, match="cuda:99"):
+        derain.load(model, device="cuda:99")
+    with pytest.raises(WeightsError):
+        derain.load("no-such-model")
+
+
+def test_settings_tell_models_and_options_apart(golden: Path) -> None:
+    first = derain.load(golden / "tiny_mefc.pth", device="cpu")
+    second = derain.load(golden / "tiny_plain.pth", device="cpu")
+    assert first.settings["model"] != second.settings["model"]
+    assert first.settings != derain.load(golden / "tiny_mefc.pth", device="cpu", strength=0.5).settings
+    assert first.describe(75, 101)["tile"] == (80, 104)
+    assert first.describe(75, 101)["whole"]
+
+
+def test_all_forms_of_a_network_are_the_same(golden: Path) -> None:
+    """The public network and the public restorer do the same to a picture."""
+    tensors = torch.load(golden / "tiny_mefc.pth", weights_only=True)["params"]
+    rainy = noise(40, 56, np.float32)
+    direct = derain.DRSformer.from_state_dict(tensors)(torch.from_numpy(rainy).permute(2, 0, 1)[None])
+    loaded = derain.load(golden / "tiny_mefc.pth", device="cpu")(rainy)
+    np.testing.assert_allclose(loaded, direct[0].permute(1, 2, 0).clamp(0, 1).numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize("variant", ["mefc", "plain"])
+def test_the_pattern_is_what_the_authors_script_writes(golden: Path, variant: str) -> None:
+    tensors = full_size_tensors(golden, variant)
+    tensors["output.weight"] *= 0.02
+    model = Restorer(DRSformer.from_state_dict(tensors), device=CPU)
+    restored = model(np.asarray(Image.open(golden / "pattern.png").convert("RGB"))).astype(int)
+    difference = np.abs(restored - np.asarray(Image.open(golden / f"pattern_{variant}.png").convert("RGB")))
+    assert difference.max() <= 1
+    assert (difference == 0).mean() >= 0.999

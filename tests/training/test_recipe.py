@@ -1,0 +1,56 @@
+"""Recipes: the bundled one, and what a person may write wrong."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from drsformer_cli.errors import UsageError
+from drsformer_cli.model.config import DRSformerConfig
+from drsformer_cli.training.recipe import read_recipe
+
+BUNDLED = (resources.files("drsformer_cli.training") / "compact.toml").read_text(encoding="utf-8")
+
+
+def test_the_bundled_recipe_is_of_a_small_plain_network() -> None:
+    recipe = read_recipe()
+    assert recipe.network.variant == "plain"
+    assert sum(recipe.rain.shares.values()) == pytest.approx(1)
+    assert isinstance(recipe.network, DRSformerConfig)
+
+
+def test_a_copy_reads_the_same(tmp_path: Path) -> None:
+    copy = tmp_path / "mine.toml"
+    copy.write_text(BUNDLED, encoding="utf-8")
+    assert read_recipe(copy) == read_recipe()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("dim = 16", "dim = 15", "dim must be even"),
+        ("dim = 16", "dim = 'wide'", "not usable"),
+        ("dim = 16", "", "not usable|lacks"),
+        ("lines = 0.42", "hail = 0.42", "shares"),
+        ("steps = 60000", "steps = 0", "at least 1"),
+        ("steps = 60000", "stepps = 60000", "stepps"),
+        ("[[0.0, 48, 8]", "[[0.0, 50, 8]", "multiple of 8"),
+        ("[[0.0, 48, 8]", "[[0.1, 48, 8]", "start at share 0"),
+        ("[schedule]", "[scheduel]", "lacks 'schedule'"),
+        ("dim = 16", "dim = = 16", "not usable"),
+    ],
+)
+def test_mistakes_are_named_with_the_file(tmp_path: Path, old: str, new: str, word: str) -> None:
+    assert old in BUNDLED
+    mine = tmp_path / "mine.toml"
+    mine.write_text(BUNDLED.replace(old, new), encoding="utf-8")
+    with pytest.raises(UsageError, match=word) as caught:
+        read_recipe(mine)
+    assert str(mine) in str(caught.value)
+
+
+def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_recipe(tmp_path / "none.toml")
