@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 from drsformer_cli.cli import options
-from drsformer_cli.cli.order import Order
 from drsformer_cli.errors import UsageError
 
 
@@ -47,6 +46,8 @@ def run(
         ensemble=ensemble,
         strength=strength,
     )
+    from drsformer_cli.cli.order import Order
+
     kind = None if format is options.Format.SAME else format.value
     order = Order(inputs, output, kind, quality, suffix, report, overwrite, json_lines, dry_run)
     order.check()

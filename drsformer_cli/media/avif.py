@@ -18,7 +18,7 @@ from drsformer_cli.media.guard import check_size, open_plugin
 from drsformer_cli.media.picture import Metadata, Order, Picture, Timing
 from drsformer_cli.media.pixels import split_all
 
-DEFAULT_QUALITY = 90
+DEFAULT_QUALITY = 80
 _GAIN_MAPS = (b"tmap", b"urn:com:photo:aux:hdrgainmap", b"urn:com:apple:photo:2020:aux:hdrgainmap")
 _IDENTITY = 0  # matrix: the planes are green, blue and red themselves, as lossless files have them
 _HIDDEN_TAG = exif.ORIENTATION + 1

@@ -155,10 +155,13 @@ def _reason_to_skip(entry: os.DirEntry[str], path: Path, inside: set[str], outpu
         return HIDDEN
     if entry.is_symlink() and not _is_below(_identity(path), inside):
         return OUTSIDE
-    if entry.is_dir():
-        return OUTPUT if entry.name == OUTPUT_FOLDER or _is_below(_identity(path), outputs) else ""
-    if not entry.is_file():
-        return NO_PICTURE
+    try:
+        if entry.is_dir():
+            return OUTPUT if entry.name == OUTPUT_FOLDER or _is_below(_identity(path), outputs) else ""
+        if not entry.is_file():
+            return NO_PICTURE
+    except OSError:  # a link that leads to itself
+        return UNREADABLE
     return "" if path.suffix.lower() in SUPPORTED_EXTENSIONS else _unsupported(path)
 
 

@@ -102,7 +102,7 @@ def _in_the_way(path: Path) -> OutputError:
 def _explain(path: Path, error: OSError) -> DerainError:
     if error.errno in _FULL:
         return StorageError(f"the disk is full: {path} could not be written; make room and run again.")
-    if error.errno in _CLOSED and not path.is_dir():
+    if error.errno in _CLOSED and error.filename2 is None:  # not about the step from one name to the other
         return StorageError(f"the folder {path.parent} cannot be written ({error.strerror}).")
     if error.errno == errno.ENAMETOOLONG:
         return OutputError(f"the name {path.name} is too long for its folder.")

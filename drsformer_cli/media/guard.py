@@ -76,5 +76,6 @@ def opencv() -> ModuleType:
     """OpenCV, loaded on first use, and told once to keep its messages to itself."""
     import cv2
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # where the switch is depends on the version; 0 is silent everywhere
+    (cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
     return cv2

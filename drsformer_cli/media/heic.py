@@ -20,9 +20,9 @@ DEFAULT_QUALITY = 90
 
 @dataclass
 class Carried:
-    """Bits a sample of the source."""
+    """What the encoder is told so that the new file is coded like the old one."""
 
-    bits: int
+    options: dict[str, Any]
 
 
 def available() -> bool:
@@ -44,16 +44,12 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
         raise UnsupportedError(
             f"{name} is a HEIC picture of {bits} bits, which cannot be kept; convert it to 16-bit TIFF first."
         )
-    if len(file) > 1:
-        picture.note("further pictures in the file dropped")
-    if b"hdrgainmap" in data[:65536] or b"tmap" in data[:65536]:
-        picture.note("gain map dropped")
     image = file[file.primary_index]
-    samples = np.asarray(image)
-    frame, layer = split(samples)
+    frame, layer = split(np.asarray(image))
     picture.frames, picture.layers, picture.lossy = [frame], [layer], True
-    picture.carried = Carried(bits)
+    picture.carried = Carried(_coding(image.info))
     _read_metadata(image.info, picture)
+    _note_companions(file, image.info, data, picture)
 
 
 def write(order: Order) -> bytes:
@@ -71,13 +67,37 @@ def write(order: Order) -> bytes:
     size = (samples.shape[1], samples.shape[0])
     file = pillow_heif.from_bytes(mode, size, np.ascontiguousarray(samples).tobytes())
     meta = order.picture.metadata
-    options: dict[str, Any] = {"quality": order.quality or DEFAULT_QUALITY}
+    options = {"quality": order.quality or DEFAULT_QUALITY, **order.carried.options}
     for key, value in (("exif", meta.exif), ("xmp", meta.xmp), ("icc_profile", meta.icc)):
         if value is not None:
             options[key] = exif.PREFIX + value if key == "exif" else value
     buffer = BytesIO()
     file.save(buffer, **options)
     return buffer.getvalue()
+
+
+def _coding(info: dict[str, Any]) -> dict[str, Any]:
+    """Chroma subsampling and colour description; the matrix stays the encoder's own."""
+    options = {"chroma": info["chroma"]} if "chroma" in info else {}
+    if info.get("icc_profile") is None and (description := info.get("nclx_profile")):
+        options["color_primaries"] = description["color_primaries"]
+        options["transfer_characteristics"] = description["transfer_characteristics"]
+    return options
+
+
+def _note_companions(file: Any, info: dict[str, Any], data: bytes, picture: Picture) -> None:
+    """Name the other pictures in the file, which will be gone."""
+    kinds = str(list(info.get("aux") or {}))
+    if "hdrgainmap" in kinds or b"tmap" in data[:65536]:
+        picture.note("gain map dropped")
+    elif info.get("aux"):
+        picture.note("auxiliary pictures dropped")
+    if info.get("depth_images"):
+        picture.note("depth map dropped")
+    if info.get("thumbnails"):
+        picture.note(metadata.THUMBNAIL)
+    if len(file) > 1:
+        picture.note("further pictures in the file dropped")
 
 
 def _read_metadata(info: dict[str, Any], picture: Picture) -> None:

@@ -50,7 +50,7 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
     picture.frames, picture.layers, picture.lossy = [restored], [layer], True
     picture.carried = Carried(
         kept,
-        _tables(image, frame),
+        _tables(image, frame, picture),
         _sampling(frame, picture),
         frame.kind in _PROGRESSIVE,
         len(frame.components) == 3 and _is_plain_rgb(segments, frame),
@@ -121,9 +121,12 @@ def _note_companions(behind: bytes, segments: list[Segment], picture: Picture) -
         picture.note("data behind the end of the picture dropped")
 
 
-def _tables(image: Any, frame: Frame) -> list[list[int]]:
+def _tables(image: Any, frame: Frame, picture: Picture) -> list[list[int]]:
     """The quantisation table of each component; the encoder repeats the last one by itself."""
     known: dict[int, list[int]] = {key: list(table) for key, table in image.quantization.items()}
+    if any(max(table) > 255 for table in known.values()):
+        picture.note("quantisation tables of 16 bits written as 8 bits")
+        known = {key: [min(step, 255) for step in table] for key, table in known.items()}
     numbers = [component.table for component in frame.components if component.table in known]
     while len(numbers) > 1 and numbers[-1] == numbers[-2]:
         numbers.pop()

@@ -94,7 +94,9 @@ def _size(codestream: bytes, name: str) -> tuple[int, int, list[int]]:
 
 def _check(depths: list[int], colour: bytes | None, name: str) -> None:
     if not 1 <= len(depths) <= 4 or any(depth & 0x80 for depth in depths):
-        raise UnsupportedError(f"{name} has components that are not RGB or grey; convert it to RGB first.")
+        raise UnsupportedError(
+            f"{name} has components that are neither RGB nor grey; convert it to RGB first."
+        )
     bits = max(depth + 1 for depth in depths)
     if bits == 1:
         raise UnsupportedError(

@@ -113,6 +113,8 @@ def clean(segments: list[Segment], picture: Picture) -> list[Segment]:
             cleaned = None if drop_extension else segment
         elif not APP0 <= segment.marker <= 0xEF and segment.marker != COM:
             cleaned = None
+        elif body.startswith(ICC) and segment in kept:
+            cleaned = None  # a part given twice would make the profile invalid
         else:
             cleaned = _clean_other(segment, picture)
         if cleaned is not None:

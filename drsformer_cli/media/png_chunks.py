@@ -16,6 +16,7 @@ XMP_KEY = b"XML:com.adobe.xmp"
 _PIXELS = {b"IHDR", b"IDAT", b"IEND", b"PLTE", b"tRNS"}
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
 _KNOWN = set(b"cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs sPLT eXIf tIME iTXt tEXt zTXt".split())
+_RAW_PROFILES = (b"Raw profile type exif", b"Raw profile type APP1")
 _LARGEST_PROFILE = 64 << 20
 
 
@@ -152,6 +153,25 @@ def read_xmp(body: bytes) -> bytes | None:
 def write_xmp(packet: bytes) -> Chunk:
     """An iTXt chunk with an XMP packet."""
     return Chunk(b"iTXt", XMP_KEY + b"\0\0\0\0\0" + packet)
+
+
+def read_raw_profile(chunk: Chunk) -> bytes | None:
+    """The EXIF block that older programs put into a text chunk in hexadecimal; None in any other chunk."""
+    for key in _RAW_PROFILES:
+        if chunk.kind == b"zTXt" and chunk.body.startswith(key + b"\0\0"):
+            inflater = zlib.decompressobj()
+            try:
+                text = inflater.decompress(chunk.body[len(key) + 2 :], _LARGEST_PROFILE)
+                return bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
+            except (zlib.error, ValueError):
+                return None
+    return None
+
+
+def write_raw_profile(block: bytes) -> Chunk:
+    """The chunk that `read_raw_profile` reads."""
+    text = b"\nexif\n%8d\n%s\n" % (len(block), block.hex().encode())
+    return Chunk(b"zTXt", _RAW_PROFILES[0] + b"\0\0" + zlib.compress(text))
 
 
 def _text(kind: bytes) -> str:

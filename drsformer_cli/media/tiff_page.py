@@ -47,7 +47,9 @@ class Page:
     directory: Directory
     shape: Shape
     orientation: int
-    extra_kind: int  # what the sample after the colours is: 0 unsaid, 1 premultiplied alpha, 2 plain alpha
+    extra_kind: (
+        int  # what a sample after the colours is: 0 unknown, 1 premultiplied alpha, 2 alpha (or unsaid)
+    )
 
 
 def read_pages(data: bytes, name: str) -> list[Page]:
@@ -84,22 +86,24 @@ def _page(layout: Layout, directory: Directory, name: str) -> Page:
         raise UnreadableError(f"{name} is damaged: a TIFF picture without a size.")
     bits = values(directory, layout, _BITS) or (1,)
     formats = values(directory, layout, _FORMAT) or (UNSIGNED,)
+    samples = one(_SAMPLES, len(bits))
+    bits, formats = bits[:samples] or (1,), formats[:samples] or (UNSIGNED,)
     if len(set(bits)) > 1 or len(set(formats)) > 1:
         raise UnsupportedError(f"{name} has channels of different depths; convert it to RGB first.")
     shape = Shape(
         one(_WIDTH, 0),
         one(_HEIGHT, 0),
         bits[0],
-        one(_SAMPLES, len(bits)),
+        samples,
         formats[0],
-        one(_PLANAR, 1) == 2 and one(_SAMPLES, 1) > 1,
+        one(_PLANAR, 1) == 2 and samples > 1,
         one(_PHOTOMETRIC, BLACK_IS_ZERO),
         one(_COMPRESSION, NONE),
         one(_PREDICTOR, 1),
         one(_FILL, 1) == 2,
     )
     orientation = one(_ORIENTATION, 1)
-    return Page(layout, directory, shape, orientation if orientation in range(1, 9) else 1, one(_EXTRA, 0))
+    return Page(layout, directory, shape, orientation if orientation in range(1, 9) else 1, one(_EXTRA, 2))
 
 
 def _refuse_raw(data: bytes, layout: Layout, directory: Directory, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import struct
 import zlib
 from typing import Any
@@ -85,8 +86,9 @@ def _pieces(data: bytes, page: Page, tiled: bool, name: str) -> list[bytes]:
         sizes = (len(data) - offsets[0],)
     if len(offsets) != len(sizes) or not offsets:
         raise UnreadableError(f"{name} is damaged: it does not say where its pixels are.")
-    if any(offset < 8 or offset + size > len(data) for offset, size in zip(offsets, sizes, strict=True)):
+    if any(not 8 <= offset < len(data) for offset in offsets):
         raise UnreadableError(f"{name} is cut short: some of its pixels are missing.")
+    # a size that reaches beyond the file may still hold all pixels, which is seen when they are decoded
     return [data[offset : offset + size] for offset, size in zip(offsets, sizes, strict=True)]
 
 
@@ -126,16 +128,16 @@ def _decompress(piece: bytes, compression: int, rows: int, expected: int, name: 
         return zlib.decompressobj().decompress(piece, expected)
     if compression == tiff_page.LZW:
         return _decompress_lzw(piece, rows, expected // rows, name)
-    import tifffile
+    if compression == tiff_page.LZMA:
+        return lzma.LZMADecompressor().decompress(piece, expected)
+    if compression == tiff_page.PACKBITS:
+        import tifffile
 
-    try:
-        codec = tifffile.TIFF.DECOMPRESSORS[compression]
-    except KeyError:
-        raise UnsupportedError(
-            f"{name} uses TIFF compression {compression}, which is not read here; "
-            "save it with LZW or Deflate compression first."
-        ) from None
-    return bytes(codec(piece))
+        return bytes(tifffile.TIFF.DECOMPRESSORS[compression](piece))
+    raise UnsupportedError(
+        f"{name} uses TIFF compression {compression}, which is not read here; "
+        "save it with LZW or Deflate compression first."
+    )
 
 
 def _decompress_lzw(piece: bytes, rows: int, row_size: int, name: str) -> bytes:

@@ -16,7 +16,7 @@ from drsformer_cli.cli import app
 from drsformer_cli.errors import DeviceError, UnreadableError, UsageError
 from tests.cli.conftest import Command, environment, run_process
 
-HEAVY = ["torch", "cv2", "numpy", "PIL", "av", "safetensors", "pooch", "gdown", "requests", "scipy"]
+HEAVY = ["torch", "cv2", "numpy", "PIL", "av", "safetensors", "pooch", "gdown", "requests", "rich.console"]
 OPTIONS = [
     *("-o", "--output", "--format", "--quality", "--suffix", "--report", "-m", "--model", "--device"),
     *("--precision", "--tile", "--overlap", "--memory", "--ensemble", "--strength", "--overwrite"),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
+from drsformer_cli.errors import InputError
 from drsformer_cli.media.images import Picture, decode, encode
 from drsformer_cli.media.picture import Array
 
@@ -41,6 +42,8 @@ def smooth(height: int, width: int, channels: int = 3) -> Array:
 
 def saved(samples: Array, format: str, **options: Any) -> bytes:
     """What Pillow writes."""
+    if format == "JPEG" and "exif" in options:
+        options["exif"] = b"Exif\0\0" + options["exif"]
     return pillow_bytes(Image.fromarray(samples), format, **options)
 
 
@@ -59,6 +62,15 @@ def opened(data: bytes) -> Image.Image:
 
 def pixels(data: bytes) -> Array:
     return np.asarray(opened(data))
+
+
+def refusal(data: bytes, name: str, **options: Any) -> str | None:
+    """What is said when a file is refused; None when it is decoded."""
+    try:
+        decode(data, name, **options)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def again(data: bytes, name: str, **options: Any) -> tuple[Picture, bytes]:
@@ -99,7 +111,11 @@ def raw_png(samples: Array, depth: int, colour: int, *between: bytes) -> bytes:
 
 
 def exif_block(
-    orientation: int | None = None, *, thumbnail: bytes | None = None, maker_note: bytes | None = None, order: str = "<"
+    orientation: int | None = None,
+    *,
+    thumbnail: bytes | None = None,
+    maker_note: bytes | None = None,
+    order: str = "<",
 ) -> bytes:
     """A bare EXIF block: camera and orientation, a maker note, and a second directory with a thumbnail."""
     tags: list[tuple[int, int, bytes]] = [(271, 2, b"Camera maker\0")]

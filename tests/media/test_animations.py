@@ -12,7 +12,18 @@ from PIL import Image, ImageSequence
 from drsformer_cli.errors import UnreadableError, UnsupportedError
 from drsformer_cli.media.images import decode, encode
 from drsformer_cli.media.picture import Array
-from tests.media.builders import SRGB, XMP, again, exif_block, noise, opened, png_kinds, raw_png, png_chunk, smooth
+from tests.media.builders import (
+    SRGB,
+    XMP,
+    again,
+    exif_block,
+    noise,
+    opened,
+    png_chunk,
+    png_kinds,
+    raw_png,
+    smooth,
+)
 
 
 def few_colours(height: int, width: int, seed: int, transparent: bool = False) -> Array:
@@ -42,7 +53,11 @@ def shown(data: bytes) -> list[Array]:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.sampled_from(["GIF", "PNG", "WEBP"]), st.integers(2, 6), st.integers(1, 12), st.integers(1, 12), st.booleans(),
+    st.sampled_from(["GIF", "PNG", "WEBP"]),
+    st.integers(2, 6),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.booleans(),
     st.integers(0, 50),
 )
 def test_every_frame_comes_back_exactly(
@@ -50,7 +65,9 @@ def test_every_frame_comes_back_exactly(
 ) -> None:
     frames = [few_colours(height, width, seed + i, transparent) for i in range(count)]
     durations = [20 + 10 * i for i in range(count)]
-    options = {"lossless": True, "exact": True} if format == "WEBP" else {"disposal": 2} if format == "GIF" else {}
+    options = (
+        {"lossless": True, "exact": True} if format == "WEBP" else {"disposal": 2} if format == "GIF" else {}
+    )
     source = animated(frames, format, duration=durations, loop=3, **options)
     name = f"a.{format.lower()}"
     picture, result = again(source, name)
@@ -79,7 +96,9 @@ def test_frames_that_became_equal_stay_frames_of_their_own(format: str) -> None:
 
 
 def test_gif_extensions_stay_where_they_were() -> None:
-    source = animated([few_colours(9, 9, i) for i in range(3)], "GIF", duration=70, loop=5, comment=b"heavy rain")
+    source = animated(
+        [few_colours(9, 9, i) for i in range(3)], "GIF", duration=70, loop=5, comment=b"heavy rain"
+    )
     profile = b"\x21\xff\x0bICCRGBG1012" + b"\x04prof" + b"\0"
     at = source.index(b"\x21\xff\x0bNETSCAPE")
     picture, result = again(source[:at] + profile + source[at:] + b"\0\0", "a.gif")
@@ -144,7 +163,9 @@ def test_an_apng_of_16_bits_is_refused() -> None:
 def test_webp_keeps_kind_and_metadata(lossless: bool) -> None:
     meta = {"icc_profile": SRGB, "exif": exif_block(1), "xmp": XMP}
     for frames in ([smooth(30, 40)], [smooth(30, 40), smooth(30, 40)[::-1]]):
-        source = animated(frames, "WEBP", lossless=lossless, duration=[120] * len(frames), loop=2, quality=80, **meta)
+        source = animated(
+            frames, "WEBP", lossless=lossless, duration=[120] * len(frames), loop=2, quality=80, **meta
+        )
         picture, result = again(source, "a.webp")
         assert (b"VP8L" in result) == lossless
         assert (b"VP8 " in result) != lossless
@@ -152,7 +173,9 @@ def test_webp_keeps_kind_and_metadata(lossless: bool) -> None:
         for key, value in meta.items():
             assert back.info[key] == value
         assert decode(result, "a.webp").timing == picture.timing
-        assert np.abs(pixels_of(picture.frames) - pixels_of(decode(result, "a.webp").frames)).max() <= (0 if lossless else 12)
+        assert np.abs(pixels_of(picture.frames) - pixels_of(decode(result, "a.webp").frames)).max() <= (
+            0 if lossless else 12
+        )
 
 
 def pixels_of(frames: list[Array]) -> Array:

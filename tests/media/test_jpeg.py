@@ -41,14 +41,22 @@ def bodies(data: bytes, marker: int, start: bytes = b"") -> list[bytes]:
 
 @settings(deadline=None)
 @given(
-    st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(10, 100), st.sampled_from([0, 1, 2]),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from([1, 3]),
+    st.integers(10, 100),
+    st.sampled_from([0, 1, 2]),
     st.booleans(),
 )
 def test_tables_sampling_and_mode_are_the_sources_own(
     height: int, width: int, channels: int, quality: int, sampling: int, progressive: bool
 ) -> None:
     source = saved(
-        smooth(height, width, channels), "JPEG", quality=quality, subsampling=sampling, progressive=progressive
+        smooth(height, width, channels),
+        "JPEG",
+        quality=quality,
+        subsampling=sampling,
+        progressive=progressive,
     )
     _, result = again(source, "a.jpg")
     before, after = (Image.open(BytesIO(data)) for data in (source, result))
@@ -80,6 +88,19 @@ def test_tables_for_each_component() -> None:
     _, result = again(source, "a.jpg")
     assert [list(opened(result).quantization[i]) for i in range(3)] == tables
     assert [c[3] for c in opened(result).layer] == [0, 1, 2]
+
+
+def test_coarse_tables_of_16_bits_are_written_with_8() -> None:
+    source = bytearray(saved(smooth(40, 40, 1), "JPEG", quality=5))
+    at = source.index(b"\xff\xdb")
+    table = source[at + 5 : at + 69]
+    wide = (
+        b"\xff\xdb" + struct.pack(">HB", 131, 0x10) + b"".join(struct.pack(">H", 4 * step) for step in table)
+    )
+    picture, result = again(bytes(source[:at] + wide + source[at + 69 :]), "a.jpg")
+    assert picture.notes == ["quantisation tables of 16 bits written as 8 bits"]
+    before, after = picture.frames[0].astype(int), decode(result, "a.jpg").frames[0]
+    assert np.abs(before - after).mean() < 30
 
 
 def test_quality_sets_other_tables_but_keeps_the_sampling() -> None:
@@ -188,7 +209,8 @@ def test_what_lies_behind_the_picture_is_named() -> None:
     plain = saved(smooth(20, 20), "JPEG")
     several = with_segments(plain, (0xE2, b"MPF\0II*\0")) + plain
     motion = XMP.replace(
-        b"dc:format", b'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1" dc:format'
+        b"dc:format",
+        b'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1" dc:format',
     )
     film = with_segments(plain, (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + motion)) + b"\0\0\0\x18ftypmp42"
     for source, words in ((several, "MPF"), (film, "motion photo"), (plain + b"trailer", "data behind")):
