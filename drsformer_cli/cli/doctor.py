@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -61,6 +58,8 @@ def doctor(
     checks: tuple[Callable[[], list[Finding]], ...] = (_program, _libraries, _devices, _models, _extras)
     findings = [finding for check in checks for finding in check()]
     if json_lines:
+        import json
+
         for finding in findings:
             typer.echo(json.dumps(asdict(finding)))
     else:
@@ -85,11 +84,15 @@ def _show(findings: list[Finding]) -> None:
 
 
 def _program() -> list[Finding]:
+    import platform
+
     python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     return [Finding("derain", "ok", __version__), Finding("python", "ok", python)]
 
 
 def _libraries() -> list[Finding]:
+    from importlib.metadata import PackageNotFoundError, version  # slow to load
+
     findings = []
     for name in LIBRARIES:
         try:
@@ -164,6 +167,8 @@ def _models() -> list[Finding]:
 
 
 def _extras() -> list[Finding]:
+    from importlib.metadata import version
+
     findings = []
     try:
         import_module("pillow_heif")

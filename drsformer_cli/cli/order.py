@@ -124,7 +124,7 @@ class Order:
 
     def _output_folders(self) -> list[Path]:
         """Return the folders that results may go to, which the search must not enter."""
-        from drsformer_cli.jobs.naming import absolute, default_folder
+        from drsformer_cli.jobs.naming import absolute, default_folder, real
 
         places = [absolute(name) for name in self.inputs if name != STREAM]
         if self.output is None:
@@ -132,7 +132,8 @@ class Order:
         else:
             folders = [absolute(self.output)]
         # a folder that holds an input itself is no place to keep out of
-        return [folder for folder in folders if not any(place.is_relative_to(folder) for place in places)]
+        leads = [real(place) for place in places]
+        return [folder for folder in folders if not any(lead.is_relative_to(real(folder)) for lead in leads)]
 
     def _as_if_named(self, sources: list[Source]) -> list[Source]:
         """Take the files that a pattern matches as if each had been named, as a shell would have done."""

@@ -49,7 +49,17 @@ def run(
     from drsformer_cli.cli.order import Order
 
     kind = None if format is options.Format.SAME else format.value
-    order = Order(inputs, output, kind, quality, suffix, report, overwrite, json_lines, dry_run)
+    order = Order(
+        inputs=inputs,
+        output=output,
+        format=kind,
+        quality=quality,
+        suffix=suffix,
+        report=report,
+        overwrite=overwrite,
+        json_lines=json_lines,
+        dry_run=dry_run,
+    )
     order.check()
     tasks, left_out = order.plan()
     from drsformer_cli.cli.session import Session

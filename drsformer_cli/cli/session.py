@@ -100,7 +100,8 @@ class Session:
 
     def _last_word(self) -> str:
         through = f"{self._tally.ended} of {self._tally.total} pictures are through"
-        return f"interrupted: {through}; the same command goes on where this one stopped."
+        how = "the command without --overwrite" if self._order.overwrite else "the same command"
+        return f"interrupted: {through}; {how} goes on where this one stopped."
 
     # ---- the dry run
 

@@ -56,16 +56,20 @@ class Tally:
         """Return the seconds since the run began."""
         return time.perf_counter() - self._start
 
+    def worked(self) -> float:
+        """Return the seconds since the first picture began; what came before was loading the model."""
+        return time.perf_counter() - self._begun if self._begun else 0.0
+
     def speed(self) -> float:
         """Return megapixels a second since the first picture began."""
-        worked = time.perf_counter() - self._begun if self._begun else 0.0
+        worked = self.worked()
         return self.megapixels / worked if worked else 0.0
 
     def seconds_left(self) -> float | None:
         """Return a guess by the bytes of the files that are left, None before there is anything to go by."""
         if self._begun is None or not self._worked_bytes:
             return None
-        return (time.perf_counter() - self._begun) * self._left_bytes / self._worked_bytes
+        return self.worked() * self._left_bytes / self._worked_bytes
 
     def sentence(self) -> str:
         """Return the run in one line."""
@@ -81,7 +85,6 @@ class Tally:
             parts.append(f"{self.left_out.total()} left out ({reasons})")
         text = ", ".join(parts)
         if self.done:
-            text += (
-                f"; {self.megapixels:.3g} megapixels in {duration(self.elapsed())}, {self.speed():.2f} MP/s"
-            )
+            worked = duration(self.worked())
+            text += f"; {self.megapixels:.3g} megapixels in {worked}, {self.speed():.2f} MP/s"
         return text + "."

@@ -79,6 +79,11 @@ def absolute(path: Path | str) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..", Path.resolve follows links)
 
 
+def real(path: Path | str) -> Path:
+    """Return where a path leads in the end, links followed, whether or not anything is there."""
+    return Path(os.path.realpath(path))
+
+
 def default_folder(place: Path, *, is_folder: bool) -> Path:
     """Return where results of a named folder, or of files in the folder `place`, go without `-o`."""
     place = absolute(place)
@@ -144,7 +149,7 @@ def _entries(sources: Iterable[Source], output: Path | None) -> list[_Entry]:
                 continue
             seen.add(path)
         folder = absolute(output) if output is not None else _default_folder_of(source)
-        if not source.named and source.root is not None and folder == absolute(source.root):
+        if not source.named and source.root is not None and real(folder) == real(source.root):
             raise UsageError(f"the results of {source.root} would go among its own files: choose another -o")
         entries.append(_Entry(source, folder))
     return entries

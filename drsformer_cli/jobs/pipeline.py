@@ -7,13 +7,11 @@ at once. All events pass through the writer, so they come in the order of the ta
 from __future__ import annotations
 
 import hashlib
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -24,7 +22,7 @@ from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.gate import MOST_PICTURES, Gate, byte_budget
 from drsformer_cli.jobs.manifest import Input, Record, Result
 from drsformer_cli.jobs.naming import Task
-from drsformer_cli.jobs.resume import input_path
+from drsformer_cli.jobs.source import read_input
 from drsformer_cli.jobs.store import Store
 from drsformer_cli.media.images import Picture, decode, encode
 
@@ -65,19 +63,6 @@ class _Fault:
 
 
 _Passing = Skipped | Failed
-
-
-def read_input(task: Task) -> tuple[bytes, Input]:
-    """Return an input's bytes and what identifies them. Raises OSError."""
-    if task.source.path is None:
-        # unbuffered: a buffered stream that waits for input in a thread cannot be left at exit
-        with open(0, "rb", buffering=0, closefd=False) as stdin:
-            data, mtime_ns = stdin.readall() or b"", 0
-    else:
-        with Path(task.source.path).open("rb") as file:
-            mtime_ns = os.fstat(file.fileno()).st_mtime_ns
-            data = file.read()
-    return data, Input(input_path(task), len(data), mtime_ns, hashlib.sha256(data).hexdigest())
 
 
 class Pipeline:

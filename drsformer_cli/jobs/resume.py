@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -41,17 +41,21 @@ def input_path(task: Task) -> str:
         return path.as_posix()
 
 
-def file_ids(tasks: Iterable[Task]) -> frozenset[tuple[int, int]]:
+def file_ids(tasks: Iterable[Task]) -> frozenset[Hashable]:
     """Return the identities on disk of all inputs; all names and links of one file have the same."""
     ids = set()
     for task in tasks:
         if task.source.path is not None:
             try:
-                status = task.source.path.stat()
+                ids.add(_identity(task.source.path, task.source.path.stat()))
             except OSError:
                 continue  # reading it will say why
-            ids.add((status.st_dev, status.st_ino))
     return frozenset(ids)
+
+
+def _identity(path: Path, status: os.stat_result) -> Hashable:
+    """Return what makes a file the same under all its names, as far as its disk knows."""
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.normcase(os.path.realpath(path))
 
 
 def decide(
@@ -60,7 +64,7 @@ def decide(
     settings: Mapping[str, Any],
     *,
     overwrite: bool,
-    inputs: frozenset[tuple[int, int]] = frozenset(),
+    inputs: frozenset[Hashable] = frozenset(),
 ) -> Decision:
     """Tell whether a task is to be done, and whether it may replace what stands at its output.
 
@@ -75,7 +79,7 @@ def decide(
         if task.path.is_symlink() and not overwrite:
             raise _in_the_way(task) from None
         return Decision(replace=overwrite)
-    if (status.st_dev, status.st_ino) in inputs:
+    if _identity(task.path, status) in inputs:
         raise OutputError(
             f"{task.path} is itself an input and is never overwritten: choose another -o or a --suffix."
         )

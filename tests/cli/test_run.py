@@ -93,11 +93,18 @@ def test_an_output_folder_in_the_input_folder(derain: Command, words: list[str],
     assert "3 done before" in outcome.err
 
 
-def test_the_output_folder_is_never_the_input_folder(derain: Command, words: list[str], photos: Path) -> None:
+def test_the_output_folder_is_never_the_input_folder(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path
+) -> None:
     before = snapshot(photos)
     outcome = derain(photos, "-o", photos, "--overwrite", *words)
     assert outcome.status == 2
     assert "choose another -o" in outcome.err
+    (tmp_path / "link").symlink_to(photos)
+    for places in ([photos, "-o", tmp_path / "link"], [tmp_path / "link", "-o", photos]):
+        outcome = derain(*places, "--suffix", "_clean", *words)
+        assert outcome.status == 2
+        assert "choose another -o" in outcome.err
     assert snapshot(photos) == before
 
 

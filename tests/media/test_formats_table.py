@@ -1,4 +1,4 @@
-"""The table of docs/formats.md, row by row: what it says is what happens."""
+"""The table of formats in README, row by row: what it says is what happens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.media.builders import (
 from tests.media.test_animations import animated, few_colours
 from tests.media.test_tiff import packed_palette, written
 
-PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+PAGE = Path(__file__).parents[2] / "README.md"
 Maker = Callable[[], list[bytes]]
 
 

@@ -1,0 +1,115 @@
+"""The store writes into folders it makes itself, and clears away what killed runs left."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path, PurePath
+
+import pytest
+
+from drsformer_cli.errors import OutputError, StorageError
+from drsformer_cli.jobs.manifest import FILE_NAME, Input, Manifest, Record, Result
+from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.store import FolderStore, StreamStore
+from drsformer_cli.media.discover import Source
+
+RECORD = Record("deep/a.png", Input("../a.png", 1, 1, ""), Result(5, 0, "ab"), {"model": "m"})
+DYING_WRITE = """
+import os, sys
+from pathlib import Path
+from drsformer_cli.media import files
+files._put_in_place = lambda *_: os._exit(9)
+files.write_atomically(Path(sys.argv[1]), b"half", replace=False)
+"""
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    source = Source(tmp_path / "in" / "a.png", PurePath("deep/a.png"), tmp_path / "in", False)
+    return Task(source, tmp_path / "out", PurePath("deep/a.png"))
+
+
+def leave_partial(path: Path) -> list[Path]:
+    """Let a process die while it writes a file; return what it left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = set(path.parent.iterdir())
+    died = subprocess.run([sys.executable, "-c", DYING_WRITE, str(path)], check=False)
+    assert died.returncode == 9
+    return [left for left in path.parent.iterdir() if left not in before]
+
+
+def test_put(task: Task, tmp_path: Path) -> None:
+    with FolderStore([task], {}) as store:
+        record = store.put(task, b"clean", RECORD, replace=False)
+    assert task.path.read_bytes() == b"clean"
+    assert record.result == Result(5, task.path.stat().st_mtime_ns, "ab")
+    assert Manifest.load(tmp_path / "out").record("deep/a.png") == record
+
+
+def test_put_does_not_replace_unless_told(task: Task) -> None:
+    with FolderStore([task], {}) as store:
+        task.path.parent.mkdir()
+        task.path.write_bytes(b"mine")
+        with pytest.raises(OutputError):
+            store.put(task, b"clean", RECORD, replace=False)
+        assert task.path.read_bytes() == b"mine"
+        store.put(task, b"clean", RECORD, replace=True)
+    assert task.path.read_bytes() == b"clean"
+
+
+def test_what_killed_runs_left_is_cleared_away(task: Task, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with Manifest(out) as manifest:
+        manifest.intend("old/b.png", "cd")
+    left = leave_partial(task.path) + leave_partial(out / "old" / "b.png")
+    assert len(left) == 2
+    with FolderStore([task], {}):
+        pass
+    assert not any(path.exists() for path in left)
+
+
+def test_a_manifest_leads_nowhere_outside(task: Task, tmp_path: Path) -> None:
+    left = leave_partial(tmp_path / "elsewhere" / "b.png")
+    with Manifest(tmp_path / "out") as manifest:
+        manifest.intend("../elsewhere/b.png", "cd")
+    with FolderStore([task], {}):
+        pass
+    assert left[0].exists()
+
+
+def test_several_folders_are_all_or_none(task: Task, tmp_path: Path) -> None:
+    second = Task(task.source, tmp_path / "busy", task.output)
+    with (
+        Manifest(tmp_path / "busy"),
+        pytest.raises(StorageError, match="busy"),
+        FolderStore([task, second], {}),
+    ):
+        pass
+    assert not (tmp_path / "out").exists()
+    with FolderStore([task, second], {}):
+        assert (tmp_path / "out" / FILE_NAME).exists()
+
+
+def test_a_file_where_a_folder_should_be(task: Task, tmp_path: Path) -> None:
+    with FolderStore([task], {}) as store:
+        (tmp_path / "out" / "deep").write_bytes(b"")
+        with pytest.raises(OutputError, match="deep"):
+            store.put(task, b"clean", RECORD, replace=False)
+
+
+def test_a_stream(task: Task) -> None:
+    stream = io.BytesIO()
+    assert StreamStore(stream).put(task, b"clean", RECORD, replace=False) == RECORD
+    assert stream.getvalue() == b"clean"
+
+
+class Closed(io.BytesIO):
+    def write(self, _data: object) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_stream_nobody_reads(task: Task) -> None:
+    with pytest.raises(OutputError, match="Broken pipe"):
+        StreamStore(Closed()).put(task, b"clean", RECORD, replace=False)
