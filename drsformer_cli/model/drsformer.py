@@ -133,7 +133,7 @@ class FeedForward(nn.Module):
     def branch(self, conv: nn.Conv2d, x: Tensor, order: Tensor) -> tuple[Tensor, ...]:
         """Run one scale's depthwise convolution on reordered channels, split as `order` orders them."""
         odd = self.hidden // 2
-        return torch.split(F.relu(conv2d(conv, x, order)), [self.hidden - odd, odd] * 2, dim=1)
+        return torch.split(conv2d(conv, x, order).relu_(), [self.hidden - odd, odd] * 2, dim=1)
 
 
 class TransformerBlock(nn.Module):
@@ -377,4 +377,5 @@ def conv2d(conv: nn.Conv2d, x: Tensor, order: Tensor) -> Tensor:
 def paired(conv: nn.Conv2d, even: Tensor, odd: Tensor) -> Tensor:
     """ReLU of a convolution whose groups see two channels each, as the sum of two depthwise ones: faster."""
     x = F.conv2d(even, conv.weight[:, :1], conv.bias, padding=conv.padding, groups=conv.groups)
-    return F.relu(x + F.conv2d(odd, conv.weight[:, 1:], padding=conv.padding, groups=conv.groups))
+    # In place: fresh large tensors cost more than the arithmetic on them.
+    return x.add_(F.conv2d(odd, conv.weight[:, 1:], padding=conv.padding, groups=conv.groups)).relu_()
