@@ -107,7 +107,7 @@ def _devices() -> list[Finding]:
         import torch
 
         from drsformer_cli.restore.device import memory_limit, precisions
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # a library of torch that is missing or broken
         return [
             Finding(
                 "device cpu", "broken", f"torch does not load: {error}", "pip install --force-reinstall torch"
@@ -147,12 +147,15 @@ def _models() -> list[Finding]:
 
     findings = []
     try:
+        folder = weights.cache_folder()
+    except (OSError, RuntimeError) as error:
+        return [Finding("model cache", "broken", str(error), "set DERAIN_CACHE to a folder that can be")]
+    try:
         weights.read(weights.resolve("compact"))
         findings.append(Finding("model compact", "ok", "bundled, sound"))
-    except DerainError as error:
+    except (DerainError, ImportError, OSError) as error:
         advice = "pip install --force-reinstall drsformer-cli"
         findings.append(Finding("model compact", "broken", str(error), advice))
-    folder = weights.cache_folder()
     kept = sorted(file.stem for file in folder.glob("*.safetensors")) if folder.is_dir() else []
     found = f"{folder}: {', '.join(kept) or 'no model downloaded'}"
     findings.append(

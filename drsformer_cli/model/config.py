@@ -20,6 +20,8 @@ Variant = Literal["mefc", "plain"]
 
 #: Encoder levels from fine to coarse, as checkpoints name them.
 LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
+#: Sides of the network's input must be multiples of this: three halvings.
+MULTIPLE = 8
 #: How many differing names a refusal lists.
 SHOWN = 3
 #: Larger than any DRSformer that could be run; bounds what a hostile file can make us build.

@@ -77,14 +77,33 @@ def memory_limit(device: torch.device) -> int:
     return min([int(psutil.virtual_memory().total), *_container_limits()])
 
 
-def _container_limits() -> list[int]:
-    """Limits of control groups, version 2 and 1, where they are set."""
+def _container_limits(
+    root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")
+) -> list[int]:
+    """Memory limits of this process's control groups and all above them, of version 2 and 1."""
+    try:
+        lines = groups.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []  # no control groups here
     limits = []
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(file).read_text(encoding="ascii").strip()
-        except OSError:
-            continue  # no such control group here
-        if text.isdigit():  # else "max": no limit
-            limits.append(int(text))
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base, name = root, "memory.max"
+        elif "memory" in controllers.split(","):
+            base, name = root / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = base / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(base):
+                limits += _limit(folder / name)
     return limits
+
+
+def _limit(file: Path) -> list[int]:
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except OSError:
+        return []  # this level sets none
+    return [int(text)] if text.isdecimal() else []  # else "max"

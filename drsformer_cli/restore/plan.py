@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from drsformer_cli.errors import MemoryLimitError
-from drsformer_cli.model.config import DRSformerConfig
-from drsformer_cli.model.drsformer import MULTIPLE
+from drsformer_cli.errors import InputError, MemoryLimitError, UsageError
+from drsformer_cli.model.config import MULTIPLE, DRSformerConfig
 
 #: Share of the limit that a plan may fill; the rest is for the picture itself, the libraries and the system.
 USABLE = 0.75
 #: What the program takes before the first picture, in bytes.
 RESIDENT = 450_000_000
+#: Bytes a pixel of the picture itself, before and after, on the host.
+HOST = 32
 #: No tile is smaller: below, the network sees too little.
 LEAST_TILE = 64
 #: Pixels that neighbouring tiles share unless told.
@@ -53,6 +54,7 @@ def make_plan(
     limit: int,
     tile: int | None = None,
     overlap: int = OVERLAP,
+    on_host: bool = True,
 ) -> Plan:
     """Settle how a picture is done.
 
@@ -63,30 +65,38 @@ def make_plan(
         limit: bytes that the process may use in all.
         tile: longest side of a tile; None: whole if it fits the limit, else as large as fits.
         overlap: pixels that neighbouring tiles share.
+        on_host: whether the limit holds the pictures themselves, too, as a CPU's does and a GPU's does not.
 
     Raises:
         MemoryLimitError: if not even the smallest tile fits.
+        InputError: if the picture itself fills the limit.
     """
     full = padded(height, width)
-    budget = int(limit * USABLE) - RESIDENT
+    base = RESIDENT + HOST * full[0] * full[1] * on_host
+    budget = int(limit * USABLE) - base
+    if tile is None and budget < peak_bytes(LEAST_TILE, LEAST_TILE, config) and base > 2 * RESIDENT:
+        need = (base + peak_bytes(LEAST_TILE, LEAST_TILE, config)) / USABLE / 1e9
+        raise InputError(f"{width} x {height} pixels need a memory limit of {need:.1f} GB; raise --memory")
     if tile is None:
         if peak_bytes(*full, config) <= budget:
-            return Plan(full, 0, True, RESIDENT + peak_bytes(*full, config))
+            return Plan(full, 0, True, base + peak_bytes(*full, config))
         tile = largest_tile(config, budget, least=max(LEAST_TILE, 2 * overlap))
     if max(full) <= tile:
-        return Plan(full, 0, True, RESIDENT + peak_bytes(*full, config))
+        return Plan(full, 0, True, base + peak_bytes(*full, config))
     size = (even_side(full[0], tile, overlap), even_side(full[1], tile, overlap))
-    return Plan(size, overlap, False, RESIDENT + peak_bytes(*size, config))
+    return Plan(size, overlap, False, base + peak_bytes(*size, config))
 
 
 def peak_bytes(height: int, width: int, config: DRSformerConfig) -> int:
     """Estimate the peak of the network's own tensors in fp32, without what is there before.
 
-    The widest place is the feed-forward of the finest decoder: 2h channels before its branches, both branches
-    before and after their ReLU, and their halves brought together; beside it the pictures' features.
+    The widest place is the feed-forward of the finest decoder (2h channels before its branches, both
+    branches, and their halves brought together; beside it the picture's features), or the compensator's
+    eight experts there. The factors are measured ones, with a little to spare.
     """
-    floats = 13 * config.hidden[1] + 14 * config.dim
-    return 4 * height * width * floats
+    feed_forward = 13 * config.hidden[1] + 14 * config.dim
+    experts = 72 * config.dim if config.mefc else 0
+    return 4 * height * width * max(feed_forward, experts)
 
 
 def largest_tile(config: DRSformerConfig, budget: int, *, least: int = LEAST_TILE) -> int:
@@ -111,3 +121,23 @@ def even_side(length: int, tile: int, overlap: int) -> int:
         return length
     count = -(-(length - overlap) // (tile - overlap))
     return padded(-(-(length - overlap) // count) + overlap, 1)[0]
+
+
+def check_tile(tile: str | int, overlap: int) -> str | int:
+    """Return `auto`, `off` or a side in pixels that fits the overlap.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    if overlap < 0 or overlap != int(overlap):
+        raise UsageError(f"the overlap must be a number of pixels from 0 up, not {overlap}")
+    if tile in ("auto", "off"):
+        return tile
+    side = int(tile) if str(tile).isascii() and str(tile).isdecimal() else 0
+    if side < LEAST_TILE or side % MULTIPLE:
+        raise UsageError(
+            f"tile must be auto, off, or a multiple of {MULTIPLE} from {LEAST_TILE} up, not {tile}"
+        )
+    if overlap * 2 > side:
+        raise UsageError(f"an overlap of {overlap} is more than half a tile of {side}; take a smaller one")
+    return side

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from drsformer_cli import weights
-from drsformer_cli.errors import MemoryLimitError, UsageError
+from drsformer_cli.errors import CheckpointError, MemoryLimitError, UsageError
 from drsformer_cli.model.drsformer import DRSformer
 from drsformer_cli.restore.device import PRECISIONS, choose_device, choose_precision, memory_limit
-from drsformer_cli.restore.plan import LEAST_TILE, OVERLAP, Plan, make_plan, padded
+from drsformer_cli.restore.plan import LEAST_TILE, OVERLAP, Plan, check_tile, make_plan, padded
 from drsformer_cli.restore.tiles import restore_tiled
 
 #: Largest value of each dtype a picture may have; floats are in [0, 1].
@@ -96,10 +96,7 @@ class Restorer:
         # A budget is only ever a smaller limit: no wish makes a machine larger.
         self.limit = min(memory_limit(device), memory or memory_limit(device))
         self.config = network.config
-        self.network = network.to(device=device, dtype=torch.float32).eval()
-        for module in self.network.modules():
-            if isinstance(module, torch.nn.Conv2d):  # the layout depthwise convolutions run fastest in
-                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+        self.network = network.to(device=device, dtype=torch.float32).eval().to_channels_last()
         self.settings: dict[str, Any] = {
             "model": model,
             "device": device.type,
@@ -116,63 +113,90 @@ class Restorer:
 
         Raises:
             MemoryLimitError: if not even the smallest tile fits.
+            InputError: if the picture itself fills the limit.
         """
         side = {"auto": None, "off": max(padded(height, width))}.get(str(self.tile), self.tile)
         assert side is None or isinstance(side, int)
-        return make_plan(height, width, self.config, limit=self.limit, tile=side, overlap=self.overlap)
+        on_host = self.device.type != "cuda"
+        return make_plan(
+            height, width, self.config, limit=self.limit, tile=side, overlap=self.overlap, on_host=on_host
+        )
 
     def describe(self, height: int, width: int) -> dict[str, Any]:
         """Describe the resolved plan for a size as plain values."""
+        return self._words(self.plan(height, width))
+
+    def _words(self, plan: Plan) -> dict[str, Any]:
         threads = torch.get_num_threads() if self.device.type == "cpu" else None
-        plan = self.plan(height, width).to_dict()
-        return {**plan, "precision": self.precision, "device": str(self.device), "threads": threads}
+        return {
+            **plan.to_dict(),
+            "precision": self.precision,
+            "device": str(self.device),
+            "threads": threads,
+        }
 
     def __call__(self, rainy: Picture) -> Picture:
-        """Restore one picture.
+        """Restore one picture; what `restore` says, without the plan."""
+        return self.restore(rainy)[0]
+
+    def restore(self, rainy: Picture) -> tuple[Picture, dict[str, Any]]:
+        """Restore one picture and tell how it was done.
 
         Args:
             rainy: (H, W, 3) RGB, uint8, uint16, or float32 in [0, 1]; H and W at least 1.
 
         Returns:
-            The restored picture, same shape and dtype, clamped to the range.
+            The restored picture, same shape and dtype, clamped to the range; and the plan that was carried
+            out, as `describe` gives it. It has smaller tiles than planned if memory ran out all the same.
 
         Raises:
-            UsageError: for another shape or dtype.
+            UsageError: for another shape or dtype, or values that are no numbers.
+            CheckpointError: if the network's answer is no picture.
             MemoryLimitError: if not even the smallest tile fits.
+            InputError: if the picture itself fills the memory limit.
         """
         if rainy.ndim != 3 or rainy.shape[2] != 3 or 0 in rainy.shape or rainy.dtype not in WHITE:
             raise UsageError(
                 f"a picture must be (H, W, 3) uint8, uint16 or float32, not {rainy.shape} {rainy.dtype}"
             )
+        if rainy.dtype == np.float32 and not np.isfinite(rainy).all():
+            raise UsageError("a picture must hold numbers only, and this one has NaN or infinity in it")
         white, (height, width) = WHITE[rainy.dtype], rainy.shape[:2]
         bottom, right = padded(height, width)
         # Reflected as often as it takes for very small pictures; a side of one pixel is repeated.
         wide = np.pad(rainy, ((0, bottom - height), (0, right - width), (0, 0)), mode="reflect")
-        picture = torch.from_numpy(wide.astype(np.float32) / np.float32(white)).permute(2, 0, 1)[None]
-        restored = self._restore(picture, self.plan(height, width))
-        restored = picture.lerp(restored.clamp_(0, 1), self.strength)[0, :, :height, :width]
-        values = restored.permute(1, 2, 0).numpy()
+        picture = torch.from_numpy(np.divide(wide, white, dtype=np.float32)).permute(2, 0, 1)[None]
+        restored, plan = self._restore(picture, self.plan(height, width))
+        if not torch.isfinite(restored).all():
+            raise CheckpointError("the model gives no numbers for this picture; take another model")
+        restored.clamp_(0, 1)
+        if self.strength < 1:
+            restored = picture.lerp_(restored, self.strength)
+        values = restored[0, :, :height, :width].permute(1, 2, 0).numpy()
         if rainy.dtype == np.float32:
-            return np.ascontiguousarray(values)
-        return np.rint(values * np.float32(white)).astype(rainy.dtype)
+            return np.ascontiguousarray(values), self._words(plan)
+        np.rint(np.multiply(values, white, out=values), out=values)
+        return values.astype(rainy.dtype), self._words(plan)
 
-    def _restore(self, picture: Tensor, plan: Plan) -> Tensor:
+    def _restore(self, picture: Tensor, plan: Plan) -> tuple[Tensor, Plan]:
         """(1, 3, H, W) on the host to the same; tiles are halved for as long as memory runs out."""
-        tile, whole = plan.tile, plan.whole
         while True:
             try:
-                if whole:
-                    return self._through(picture)
-                return restore_tiled(picture, self._through, tile, min(self.overlap, min(tile) // 2))
+                if plan.whole:
+                    return self._through(picture), plan
+                return restore_tiled(picture, self._through, plan.tile, plan.overlap), plan
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
             # Outside the handler, so that the failed attempt's tensors are let go before the next.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            if max(tile) <= LEAST_TILE:
-                raise MemoryLimitError(f"a tile of {tile[0]} x {tile[1]} pixels does not fit in memory")
-            tile, whole = (halve(tile[0]), halve(tile[1])), False
+            if self.tile == "off" or max(plan.tile) <= LEAST_TILE:
+                height, width = plan.tile
+                advice = "leave out --tile off" if self.tile == "off" else "free some"
+                raise MemoryLimitError(f"{width} x {height} pixels at once do not fit in memory; {advice}")
+            tile = (halve(plan.tile[0]), halve(plan.tile[1]))
+            plan = Plan(tile, min(self.overlap, min(tile) // 2), False, plan.memory)
 
     def _through(self, picture: Tensor) -> Tensor:
         """(1, 3, H, W) through the network, once or as the mean over the eight flips and turns."""
@@ -194,27 +218,11 @@ class Restorer:
                 result: Tensor = self.network(there).float()
             if torch.isfinite(result).all():
                 return result.cpu()
-        # Also where half precision overflowed: better slow than wrong.
-        result = self.network(there)
+        # Also where half precision overflowed: better slow than wrong. Full means full: a GPU's convolutions
+        # would else take TF32, which has the mantissa of fp16.
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            result = self.network(there)
         return result.cpu()
-
-
-def check_tile(tile: str | int, overlap: int) -> str | int:
-    """Return `auto`, `off` or a side that fits the overlap.
-
-    Raises:
-        UsageError: for anything else.
-    """
-    if overlap < 0:
-        raise UsageError(f"the overlap must not be negative, not {overlap}")
-    if tile in ("auto", "off"):
-        return tile
-    side = int(tile) if str(tile).isdigit() else 0
-    if side < LEAST_TILE or side % 8:
-        raise UsageError(f"tile must be auto, off, or a multiple of 8 from {LEAST_TILE} up, not {tile!r}")
-    if overlap * 2 > side:
-        raise UsageError(f"an overlap of {overlap} is more than half a tile of {side}; take a smaller one")
-    return side
 
 
 def halve(side: int) -> int:
@@ -224,7 +232,13 @@ def halve(side: int) -> int:
 
 def out_of_memory(error: Exception) -> bool:
     """Tell whether an error says that memory ran out, on the host or on a device."""
-    words = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate")
+    words = (
+        "out of memory",
+        "can't allocate memory",
+        "not enough memory",
+        "failed to allocate",
+        "alloc_failed",
+    )
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
         word in str(error).lower() for word in words
     )

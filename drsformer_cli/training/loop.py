@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from drsformer_cli import __version__
-from drsformer_cli.errors import CheckpointError, UsageError
+from drsformer_cli.errors import CheckpointError, StorageError, UsageError
+from drsformer_cli.media.files import write_atomically
 from drsformer_cli.model.drsformer import DRSformer
 from drsformer_cli.quality.protocols import psnr
 from drsformer_cli.training.data import Photographs, split
 from drsformer_cli.training.rain import RainMix, add_rain
-from drsformer_cli.training.recipe import Recipe
+from drsformer_cli.training.recipe import Recipe, Schedule
 
 #: Side of the crops that validation looks at.
 VALIDATION_SIDE = 192
@@ -50,7 +53,10 @@ class Training:
         minutes: wall-clock budget; the schedule is stretched or shortened to it. None: by steps alone.
 
     Raises:
-        UsageError: if the folder's checkpoint belongs to another recipe, or there are too few photographs.
+        UsageError: if the folder's checkpoint belongs to another recipe or its model to no checkpoint, or
+            there are too few photographs.
+        CheckpointError: if the checkpoint is damaged.
+        StorageError: if the folder cannot be made.
     """
 
     def __init__(
@@ -68,17 +74,26 @@ class Training:
         train, held_out = split(photographs, schedule.held_out, largest)
         self.photographs, self.held_out = Photographs(train), Photographs(held_out)
         torch.manual_seed(schedule.seed)
-        self.network, self.average = (on_device(DRSformer(recipe.network), self.device) for _ in range(2))
+        self.network, self.average = (
+            DRSformer(recipe.network).to(self.device).to_channels_last() for _ in range(2)
+        )
         self.average.load_state_dict(self.network.state_dict())
         self.average.requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
         self.step, self.minutes_done = 0, 0.0
-        folder.mkdir(parents=True, exist_ok=True)
-        self.checkpoint = folder / "checkpoint.pt"
+        self.checkpoint, self.model = folder / "checkpoint.pt", folder / "model.safetensors"
         if self.checkpoint.exists():
             self._resume()
+        elif self.model.exists():
+            raise UsageError(f"{self.model} is there already, without its checkpoint; name another folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{folder} cannot be made a folder for the training: {error.strerror}"
+            ) from error
 
     def run(self, report: Callable[[Progress], None]) -> Path:
         """Train to the end of the schedule and return the model's file."""
@@ -91,7 +106,8 @@ class Training:
             self.minutes_done = (time.monotonic() - started) / 60
             if not math.isfinite(loss):
                 raise CheckpointError(
-                    f"the loss is no number at step {self.step}; run again with a lower learning_rate"
+                    f"the loss is no number at step {self.step}; run again with a lower learning_rate, "
+                    "in a new folder"
                 )
             scores = None
             if self.step % schedule.validate_every == 0 or self.share >= 1:
@@ -136,9 +152,9 @@ class Training:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        partial = self.checkpoint.with_suffix(".part")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self.checkpoint, buffer.getvalue(), replace=True)
         log = self.folder / "log.csv"
         new = not log.exists()
         with log.open("a", newline="", encoding="utf-8") as file:
@@ -148,7 +164,15 @@ class Training:
             writer.writerow([self.step, f"{self.minutes_done:.2f}", *(f"{s:.3f}" for s in scores.values())])
 
     def _resume(self) -> None:
-        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            self._take_up(state)
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
+            raise CheckpointError(
+                f"{self.checkpoint} is damaged; remove it to start anew, or name another folder"
+            ) from error
+
+    def _take_up(self, state: dict[str, Any]) -> None:
         if state["recipe"] != repr(self.recipe):
             raise UsageError(
                 f"{self.checkpoint} belongs to another recipe; name another folder, or the same recipe"
@@ -159,7 +183,6 @@ class Training:
         self.step, self.minutes_done = state["step"], state["minutes"]
 
     def _export(self) -> Path:
-        path = self.folder / "model.safetensors"
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.average.state_dict().items()}
         shares = ", ".join(f"{name} {share:g}" for name, share in self.recipe.rain.shares.items())
         metadata = {
@@ -169,19 +192,11 @@ class Training:
             "rain": shares,
             "schedule": ", ".join(f"{key} {value}" for key, value in asdict(self.recipe.schedule).items()),
         }
-        save_file(tensors, path, metadata)
-        return path
+        write_atomically(self.model, save(tensors, metadata), replace=True)
+        return self.model
 
 
-def on_device(network: DRSformer, device: torch.device) -> DRSformer:
-    """Move a network to a device in the layout its depthwise convolutions run fastest in."""
-    for module in network.to(device).modules():
-        if isinstance(module, nn.Conv2d):
-            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
-    return network
-
-
-def learning_rate(share: float, schedule: Any) -> float:
+def learning_rate(share: float, schedule: Schedule) -> float:
     """Learning rate at a share of the schedule: a linear warm-up, then a cosine down to the final rate."""
     if share < schedule.warmup:
         return float(schedule.learning_rate * max(share / schedule.warmup, 0.01))
@@ -198,10 +213,9 @@ def validate(
     scores = {}
     for kind in mix.shares:
         only = RainMix({kind: 1.0}, blur=0, sensor_noise=0, jpeg=0)
-        rng, generator = np.random.default_rng(7), torch.Generator().manual_seed(7)
+        generator = torch.Generator().manual_seed(7)
         values = []
-        for _ in held_out.pictures:
-            clean = held_out.batch(VALIDATION_SIDE, 1, rng)
+        for clean in held_out.crops(VALIDATION_SIDE):
             rainy = add_rain(clean, only, generator).to(device, memory_format=torch.channels_last)
             # What is left alone to the last level has no finite PSNR: count it as the best a file can show.
             values.append(min(psnr(to_uint8(network(rainy)), to_uint8(clean)), 60.0))

@@ -36,14 +36,24 @@ class Schedule:
     validate_every: int
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            value, kinds = getattr(self, item.name), (int, float) if item.type == "float" else int
+            if item.type in ("int", "float") and (isinstance(value, bool) or not isinstance(value, kinds)):
+                raise ValueError(f"{item.name} must be a number, not {value!r}")
+        if min(self.learning_rate, self.final_learning_rate, self.weight_decay, self.clip, self.seed) < 0:
+            raise ValueError("learning rates, weight_decay, clip and seed must not be negative")
+        if not 0 <= self.warmup < 1:
+            raise ValueError("warmup must be a share of the schedule, at least 0 and below 1")
         if self.steps < 1 or self.held_out < 1 or self.validate_every < 1 or not 0 <= self.ema < 1:
             raise ValueError(
                 "steps, held_out and validate_every must be at least 1, ema at least 0 and below 1"
             )
         if not self.patches or self.patches[0][0] != 0 or list(self.patches) != sorted(self.patches):
             raise ValueError("patches must start at share 0 and rise")
-        if any(side < 8 or side % 8 or batch < 1 for _, side, batch in self.patches):
-            raise ValueError("a patch's side must be a multiple of 8 and a batch at least 1")
+        if any(
+            side not in range(8, 4096, 8) or batch not in range(1, 4096) for _, side, batch in self.patches
+        ):
+            raise ValueError("a patch's side must be a multiple of 8, and a batch at least 1")
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ def read_recipe(path: Path | None = None) -> Recipe:
         raise UsageError(f"the recipe {name} cannot be read: {error}") from error
     except KeyError as error:
         raise UsageError(f"the recipe {name} lacks {error}") from error
-    except (tomllib.TOMLDecodeError, ValueError, TypeError) as error:
+    except (tomllib.TOMLDecodeError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"the recipe {name} is not usable: {error}") from error
 
 

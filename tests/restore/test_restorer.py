@@ -13,9 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 import drsformer_cli as derain
-from drsformer_cli.errors import DeviceError, MemoryLimitError, UsageError, WeightsError
+from drsformer_cli.errors import CheckpointError, DeviceError, MemoryLimitError, UsageError, WeightsError
 from drsformer_cli.model.drsformer import DRSformer
-from drsformer_cli.restore.restorer import Restorer, check_tile, out_of_memory
+from drsformer_cli.restore.plan import check_tile
+from drsformer_cli.restore.restorer import Restorer, out_of_memory
 from tests.networks import full_size_tensors, small_network
 
 CPU = torch.device("cpu")
@@ -68,10 +69,17 @@ def test_depths_agree() -> None:
     assert np.abs(restorer()(rainy).astype(int) - np.rint(deep / 257)).max() <= 1
 
 
-class Mirror(nn.Module):
-    """A network-like that sees a direction: it adds what lies a pixel to the left."""
+class Likeness(nn.Module):
+    """What stands in for a network where only its answer matters."""
 
     config = NETWORK.config
+
+    def to_channels_last(self) -> Likeness:
+        return self
+
+
+class Mirror(Likeness):
+    """Sees a direction: it adds what lies a pixel to the left."""
 
     def forward(self, x: Tensor) -> Tensor:
         return (x + x.roll(1, dims=-1)) / 2
@@ -90,9 +98,7 @@ def test_bf16_is_near_fp32() -> None:
     assert 0 < difference.mean() < 0.02
 
 
-class Overflowing(nn.Module):
-    config = NETWORK.config
-
+class Overflowing(Likeness):
     def forward(self, x: Tensor) -> Tensor:
         return x * float("nan") if torch.is_autocast_enabled("cpu") else x
 
@@ -102,10 +108,25 @@ def test_what_is_not_finite_in_half_precision_is_done_again_in_full() -> None:
     assert np.array_equal(Restorer(Overflowing(), device=CPU, precision="bf16")(rainy), rainy)  # type: ignore[arg-type]
 
 
-class Hungry(nn.Module):
-    """Runs out of memory above a number of pixels, as a device does."""
+class Endless(Likeness):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * float("inf")
 
-    config = NETWORK.config
+
+def test_a_network_without_numbers_makes_no_picture() -> None:
+    with pytest.raises(CheckpointError, match="no numbers"):
+        Restorer(Endless(), device=CPU)(noise(8, 8))  # type: ignore[arg-type]
+
+
+def test_a_picture_with_nan_is_refused() -> None:
+    rainy = noise(8, 8, np.float32)
+    rainy[3, 4, 1] = np.nan
+    with pytest.raises(UsageError, match="NaN"):
+        restorer()(rainy)
+
+
+class Hungry(Likeness):
+    """Runs out of memory above a number of pixels, as a device does."""
 
     def __init__(self, most: int, error: Exception) -> None:
         super().__init__()
@@ -131,13 +152,25 @@ class Hungry(nn.Module):
 def test_out_of_memory_halves_the_tile_and_goes_on(error: Exception) -> None:
     rainy = noise(300, 200)
     network = Hungry(100 * 100, error)
-    assert np.array_equal(Restorer(network, device=CPU)(rainy), rainy)  # type: ignore[arg-type]
+    model = Restorer(network, device=CPU)  # type: ignore[arg-type]
+    restored, plan = model.restore(rainy)
+    assert np.array_equal(restored, rainy)
     assert network.seen[0] == (304, 200)
     assert network.seen[-1] == (80, 64)
+    # what was done is told, not what was planned
+    assert (plan["whole"], plan["tile"]) == (False, (80, 64))
+    assert model.describe(300, 200)["whole"]
+
+
+def test_off_means_whole_or_not_at_all() -> None:
+    network = Hungry(100 * 100, MemoryError())
+    with pytest.raises(MemoryLimitError, match="leave out --tile off"):
+        Restorer(network, device=CPU, tile="off")(noise(300, 200))  # type: ignore[arg-type]
+    assert network.seen == [(304, 200)]
 
 
 def test_when_not_even_the_smallest_tile_fits_it_says_so() -> None:
-    with pytest.raises(MemoryLimitError, match="does not fit"):
+    with pytest.raises(MemoryLimitError, match="do not fit"):
         Restorer(Hungry(0, MemoryError()), device=CPU)(noise(300, 200))  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from drsformer_cli.errors import InputError, UsageError
+from drsformer_cli.errors import CheckpointError, StorageError, UnreadableError, UsageError
 from drsformer_cli.model.drsformer import DRSformer
 from drsformer_cli.training import loop
 from drsformer_cli.training.data import Photographs, split
@@ -122,8 +122,29 @@ def test_photographs_that_cannot_serve_are_named(photographs: Path, tmp_path: Pa
     assert [file.name for file in (*train, *held_out)] == ["0.png", "1.png", "2.png", "3.png"]
     with pytest.raises(UsageError, match="more than 4"):
         split(photographs, 4, 192)
-    with pytest.raises(UsageError, match=r"0\.png is smaller"):
+    with pytest.raises(UsageError, match="holds 0 pictures of 256 x 256"):
         split(photographs, 1, 256)
+    (tmp_path / "._hidden.png").write_bytes(b"not a picture")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(UsageError, match="holds 0 pictures"):
+        split(tmp_path, 1, 8)
     (tmp_path / "broken.png").write_bytes(b"not a picture")
-    with pytest.raises(InputError, match=r"broken\.png"):
-        Photographs([tmp_path / "broken.png"])
+    for look in (lambda: split(tmp_path, 1, 8), lambda: Photographs([tmp_path / "broken.png"])):
+        with pytest.raises(UnreadableError, match=r"broken\.png"):
+            look()
+
+
+def test_large_photographs_are_held_small(tmp_path: Path) -> None:
+    Image.new("RGB", (3000, 1600), (1, 2, 3)).save(tmp_path / "large.png")
+    assert Photographs([tmp_path / "large.png"]).pictures[0].shape == (768, 1440, 3)
+
+
+def test_a_damaged_checkpoint_and_a_model_without_one_stop_it(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"damaged beyond repair")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        Training(short_recipe(), photographs, tmp_path)
+    (tmp_path / "checkpoint.pt").rename(tmp_path / "model.safetensors")
+    with pytest.raises(UsageError, match="is there already"):
+        Training(short_recipe(), photographs, tmp_path)
+    with pytest.raises(StorageError, match="cannot be made a folder"):
+        Training(short_recipe(), photographs, tmp_path / "model.safetensors")
