@@ -6,7 +6,7 @@
     │   ├── UnreadableError       damaged, empty, cut short, or not a picture at all
     │   └── UnsupportedError      a whole file of a kind that cannot be kept as it is
     ├── OutputError               one result cannot be written (a file in the way, a name too long)
-    └── EnvironmentFault          nothing can be done until something outside is mended
+    └── SetupError                nothing can be done until something outside is mended
         ├── WeightsError          a model is unknown, missing, or cannot be had
         │   ├── CheckpointError   a file is not a DRSformer checkpoint, or not a sound one
         │   └── DownloadError     a download failed, was cut, or was something else
@@ -54,11 +54,11 @@ class OutputError(DerainError):
     exit_status: ClassVar[int] = 1
 
 
-class EnvironmentFault(DerainError):
+class SetupError(DerainError):
     """Nothing can be done until something outside the inputs is mended."""
 
 
-class WeightsError(EnvironmentFault):
+class WeightsError(SetupError):
     """A model is unknown, not downloaded yet, or cannot be had."""
 
 
@@ -70,13 +70,13 @@ class DownloadError(WeightsError):
     """A download failed, was cut short, or brought something that is not a checkpoint."""
 
 
-class DeviceError(EnvironmentFault):
+class DeviceError(SetupError):
     """The device or precision asked for is not available here."""
 
 
-class MemoryLimitError(EnvironmentFault):
+class MemoryLimitError(SetupError):
     """Not even the smallest tile fits the memory there is."""
 
 
-class StorageError(EnvironmentFault):
+class StorageError(SetupError):
     """The disk is full, or a folder that must be written cannot be."""

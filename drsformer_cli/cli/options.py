@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from drsformer_cli.errors import UsageError
+from drsformer_cli.restore.plan import check_tile
 
 if TYPE_CHECKING:
     from drsformer_cli.restore.restorer import Restorer
 
-LEAST_TILE = 64
 LEAST_MEMORY = 64 << 20
 _UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -92,7 +92,9 @@ OverlapOption = Annotated[
 MemoryOption = Annotated[
     str | None,
     typer.Option(
-        "--memory", metavar="SIZE", help="What the model may use, e.g. 4G.  [default: what is free]"
+        "--memory",
+        metavar="SIZE",
+        help="What the model may use, e.g. 4G.  [default: the machine's or container's own]",
     ),
 ]
 EnsembleOption = Annotated[
@@ -138,9 +140,7 @@ class ModelOptions:
         strength: float,
     ) -> ModelOptions:
         """Return the options as the model takes them. Raises UsageError for the first that makes no sense."""
-        side = parse_tile(tile)
-        if overlap is not None and isinstance(side, int) and 2 * overlap > side:
-            raise UsageError(f"--overlap {overlap} is too much for --tile {side}: give half a tile or less.")
+        side = parse_tile(tile, overlap)
         if overlap is not None and side == "off":
             raise UsageError("--overlap makes no sense with --tile off: leave one of them out.")
         if not 0 <= strength <= 1:  # this refuses NaN, too
@@ -187,20 +187,13 @@ class ModelOptions:
         }
 
 
-def parse_tile(text: str) -> str | int:
-    """Return "auto", "off" or a side in pixels. Raises UsageError."""
-    if text in ("auto", "off"):
-        return text
-    if not re.fullmatch(r"[0-9]{1,6}", text):
-        raise UsageError(f"--tile {text} is neither auto, off nor a number of pixels such as 512.")
-    side = int(text)
-    if side < LEAST_TILE:
-        raise UsageError(f"--tile {side} is too small: give {LEAST_TILE} pixels or more.")
-    if side % 8:
-        raise UsageError(
-            f"--tile {side} is not a multiple of 8: give {side // 8 * 8} or {side // 8 * 8 + 8}."
-        )
-    return side
+def parse_tile(text: str, overlap: int | None = None) -> str | int:
+    """Return "auto", "off" or a side in pixels that fits the overlap. Raises UsageError."""
+    try:
+        return check_tile(text, overlap or 0)
+    except UsageError as error:
+        also = "" if overlap is None else f" --overlap {overlap}"
+        raise UsageError(f"--tile {text}{also}: {error}.") from None
 
 
 def parse_size(text: str) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,21 @@ if TYPE_CHECKING:
 STREAM = "-"
 
 
-@dataclass
+@dataclass(frozen=True)
+class Plan:
+    """What a run does: the pictures and their places, what the search left out, the format of the files."""
+
+    tasks: list[Task]
+    left_out: Counter[str]
+    format: str | None
+    quality: int | None
+
+    def written(self) -> dict[str, str | int | None]:
+        """Return what decides the bytes of a file besides its pixels."""
+        return {"format": self.format, "quality": self.quality}
+
+
+@dataclass(frozen=True)
 class Order:
     """The paths and the options about files; `format` is such as "png", None to keep each input's."""
 
@@ -38,10 +50,6 @@ class Order:
         """Tell whether the picture goes to standard output."""
         return self.output == STREAM or (self.output is None and self.inputs == [STREAM])
 
-    def written(self) -> dict[str, str | int | None]:
-        """Return what decides the bytes of a file besides its pixels."""
-        return {"format": self.format, "quality": self.quality}
-
     def check(self) -> None:
         """Raise UsageError for words that make no sense together, before anything is searched or loaded."""
         if STREAM in self.inputs and len(self.inputs) > 1:
@@ -53,7 +61,9 @@ class Order:
         if self.quality is not None and self.format in ("png", "tif"):
             raise UsageError(f"--quality makes no sense with --format {self.format}, which loses nothing.")
         if self.report is not None:
-            _check_report(Path(self.report))
+            from drsformer_cli.cli.report import check_report
+
+            check_report(Path(self.report), overwrite=self.overwrite, dry_run=self.dry_run)
         if self.dry_run:
             return
         if self.inputs == [STREAM] and sys.stdin.isatty():
@@ -65,26 +75,29 @@ class Order:
         if self.to_stream and sys.stdout.isatty():
             raise UsageError("a picture cannot be shown in the terminal: give -o FILE, or > FILE at the end.")
 
-    def plan(self) -> tuple[list[Task], Counter[str]]:
-        """Search, and give each input its output; also count what the search left out, by reason.
+    def plan(self) -> Plan:
+        """Search, and give each input its output.
 
-        A result that is one named file sets `format` by its name. Raises UsageError for paths that match
+        A result that is one named file sets the format by its name. Raises UsageError for paths that match
         nothing, or results that have no place.
         """
         from drsformer_cli.jobs.naming import names_a_file, plan_outputs, single_task
         from drsformer_cli.jobs.resume import without_earlier_results
         from drsformer_cli.media.discover import discover
 
-        found = without_earlier_results(discover(self.inputs, exclude=self._output_folders()))
-        sources = self._as_if_named(found.sources)
+        one = self.to_stream or (self.output is not None and names_a_file(self.output))
+        folder = None if one or self.output is None else Path(self.output)
+        found = without_earlier_results(discover(self.inputs, exclude=self._output_folders()), folder)
+        sources = found.sources
         if self.to_stream:
-            return [single_task(self._the_one(sources), "-")], found.skipped
-        if self.output is not None and names_a_file(self.output):
+            task = single_task(self._the_one(sources), "-")
+            return Plan([task], found.skipped, self.format, self.quality)
+        if one and self.output is not None:
             source = self._the_one(sources)
-            self.format = self._format_of(self.output, source)
             if self.suffix:
                 raise UsageError(f"--suffix does not go with -o {self.output}: it is the whole name already.")
-            return [single_task(source, self.output)], found.skipped
+            format = self._format_of(self.output, source)
+            return Plan([single_task(source, self.output)], found.skipped, format, self.quality)
         if self.inputs == [STREAM]:
             raise UsageError(
                 f"-o {self.output} is a folder, but what comes from a pipe has no name: name a file."
@@ -93,8 +106,8 @@ class Order:
             raise UsageError(
                 f"-o {self.output} is a file that holds no picture: give a folder, or a picture's name."
             )
-        folder = None if self.output is None else Path(self.output)
-        return plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix), found.skipped
+        tasks = plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix)
+        return Plan(tasks, found.skipped, self.format, self.quality)
 
     def _the_one(self, sources: list[Source]) -> Source:
         if len(sources) != 1 or not (sources[0].named or sources[0].path is None):
@@ -134,22 +147,3 @@ class Order:
         # a folder that holds an input itself is no place to keep out of
         leads = [real(place) for place in places]
         return [folder for folder in folders if not any(lead.is_relative_to(real(folder)) for lead in leads)]
-
-    def _as_if_named(self, sources: list[Source]) -> list[Source]:
-        """Take the files that a pattern matches as if each had been named, as a shell would have done."""
-        from drsformer_cli.jobs.naming import absolute
-
-        patterns = [name for name in self.inputs if name != STREAM and not os.path.lexists(name)]
-        matches = {absolute(match) for name in patterns for match in glob.glob(name, recursive=True)}  # noqa: PTH207
-        return [
-            replace(source, named=True) if source.path and absolute(source.path) in matches else source
-            for source in sources
-        ]
-
-
-def _check_report(path: Path) -> None:
-    """Raise UsageError for a report of no known kind, or in no folder."""
-    if path.suffix.lower() not in (".json", ".csv"):
-        raise UsageError(f"--report {path} is of no known kind: give a name that ends in .json or .csv.")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"--report {path} lies in no folder: make {path.absolute().parent} first.")

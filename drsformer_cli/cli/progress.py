@@ -78,8 +78,10 @@ class PlainDisplay(Display):
         for text in event.record.notes:
             self.line(f"  {event.task.name}: {text}")
         if self.verbose:
-            plan = ", ".join(f"{key} {value}" for key, value in event.record.plan.items())
-            self.line(f"  {event.task.name}: {plan}")
+            plans = event.record.plan
+            for plan in plans if isinstance(plans, list) else [plans]:
+                words = ", ".join(f"{key} {value}" for key, value in plan.items())
+                self.line(f"  {event.task.name}: {words}")
 
     def note(self, text: str) -> None:
         """Write a line."""

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.events import Done, Failed, Skipped
 from drsformer_cli.media.files import write_atomically
 
@@ -18,19 +19,51 @@ if TYPE_CHECKING:
 COLUMNS = (
     "status", "input", "output", "reason", "error", "width", "height", "frames", "seconds", "notes", "plan"
 )  # fmt: skip
+STARTS = {".json": b'{\n "pictures": [', ".csv": ",".join(COLUMNS).encode() + b"\r\n"}
+
+
+def check_report(path: Path, *, overwrite: bool, dry_run: bool) -> None:
+    """Raise UsageError for a report of no known kind, in no folder, or in the place of another file.
+
+    An empty file and an older report may be replaced, and with `overwrite` any file; by a dry run, none.
+    """
+    start = STARTS.get(path.suffix.lower())
+    if start is None:
+        raise UsageError(f"--report {path} is of no known kind: give a name that ends in .json or .csv.")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--report {path} lies in no folder: make {path.absolute().parent} first.")
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise UsageError(f"--report {path} is no plain file: give another name.")
+    if path.stat().st_size == 0:
+        return
+    if dry_run:
+        raise UsageError(f"--report {path} is there already, and a dry run replaces nothing: name another.")
+    if not overwrite and not _starts_with(path, start):
+        raise UsageError(f"--report {path} is there already and is no report: --overwrite replaces it.")
+
+
+def _starts_with(path: Path, start: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError as error:
+        raise UsageError(f"--report {path} is there already and cannot be read: {error.strerror}.") from None
 
 
 def row(event: Done | Failed | Skipped) -> dict[str, Any]:
     """Return an event as JSON-able data."""
     place = _place(event.task)
     if isinstance(event, Done):
+        height, width = event.sizes[0]
         return {
             "status": "done",
             "input": event.task.name,
             "output": place,
-            "width": event.width,
-            "height": event.height,
-            "frames": event.frames,
+            "width": width,
+            "height": height,
+            "frames": len(event.sizes),
             "seconds": event.record.seconds,
             "notes": event.record.notes,
             "plan": event.record.plan,

@@ -61,10 +61,10 @@ def run(
         dry_run=dry_run,
     )
     order.check()
-    tasks, left_out = order.plan()
+    plan = order.plan()
     from drsformer_cli.cli.session import Session
 
-    session = Session(order, tasks, left_out, quiet=quiet, verbose=verbose)
+    session = Session(order, plan, quiet=quiet, verbose=verbose)
     failed = session.list_tasks(chosen) if dry_run else session.restore(chosen)
     if failed:
         raise typer.Exit(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from drsformer_cli.jobs.store import FolderStore, Store, StreamStore
 
 if TYPE_CHECKING:
     from drsformer_cli.cli.options import ModelOptions
-    from drsformer_cli.cli.order import Order
+    from drsformer_cli.cli.order import Order, Plan
 
 
 class Session:
@@ -29,30 +28,30 @@ class Session:
     def __init__(
         self,
         order: Order,
-        tasks: list[Task],
-        left_out: Counter[str],
+        plan: Plan,
         *,
         quiet: bool,
         verbose: bool,
     ) -> None:
         self._order = order
-        self._tasks = tasks
+        self._plan = plan
+        self._tasks = plan.tasks
         self._quiet = quiet
         self._verbose = verbose
-        self._tally = Tally(len(tasks), _sizes(tasks), left_out)
+        self._tally = Tally(len(plan.tasks), _sizes(plan.tasks), plan.left_out)
         self._rows: list[dict[str, Any]] = []
 
     # ---- the work
 
     def restore(self, options: ModelOptions) -> bool:
-        """Restore all and say how it went. Raises EnvironmentFault, and KeyboardInterrupt with a word."""
+        """Restore all and say how it went. Raises SetupError, and KeyboardInterrupt with a word."""
         display = display_for(self._tally, quiet=self._quiet, verbose=self._verbose)
         if not self._tasks:
             self._end(display)
             return False
         model = options.load()
-        format, quality = self._order.format, self._order.quality
-        settings = plain({**model.settings, **self._order.written()})
+        format, quality = self._plan.format, self._plan.quality
+        settings = plain({**model.settings, **self._plan.written()})
         with ExitStack() as stack:
             store = self._open_store(stack, settings, display)
             stack.callback(self._end, display)
@@ -113,7 +112,7 @@ class Session:
         display = display_for(self._tally, quiet=self._quiet, verbose=self._verbose)
         store = None
         if not self._order.to_stream:
-            settings = plain({**options.known_settings(), **self._order.written()})
+            settings = plain({**options.known_settings(), **self._plan.written()})
             store = FolderStore(self._tasks, settings, overwrite=self._order.overwrite)
             store.look()
         for task in self._tasks:

@@ -19,18 +19,16 @@ class Started:
 
 @dataclass(frozen=True)
 class Done:
-    """A result stands complete at its place; sizes are in pixels, upright."""
+    """A result stands complete at its place; `sizes` are (height, width) of its frames in pixels, upright."""
 
     task: Task
     record: Record
-    width: int
-    height: int
-    frames: int
+    sizes: tuple[tuple[int, int], ...]
 
     @property
     def megapixels(self) -> float:
         """Return the millions of pixels of all frames."""
-        return self.width * self.height * self.frames / 1e6
+        return sum(height * width for height, width in self.sizes) / 1e6
 
 
 @dataclass(frozen=True)

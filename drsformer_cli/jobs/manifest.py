@@ -3,15 +3,15 @@
 Two lines are written for each picture. `intent`, before the finished file gets its name, says which bytes are
 about to stand there; `done`, after, records the input, the result, the settings and the plan. Whenever a run
 is killed, the files it left are therefore either unnamed, or named and claimed by one of the two lines, and
-the next run may replace them; a file that no line claims belongs to the user and is left alone. A last line
-cut short is dropped.
+the next run may replace them for as long as they hold the very bytes that were written; any other file
+belongs to the user and is left alone. A last line cut short is dropped.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -22,10 +22,13 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from drsformer_cli.errors import StorageError
+from drsformer_cli.media.files import sha256_of
 
 FILE_NAME = ".derain-manifest.jsonl"
 LOCK_NAME = ".derain-manifest.lock"
 VERSION = 1
+MOST_BYTES = 1 << 29  # a manifest may stand in an input folder, written by anybody
+MOST_OF_A_LINE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,30 +54,37 @@ class Result:
 class Record:
     """One finished picture.
 
-    `output` is relative to the output folder, with `/`; `seconds` is the time the model took.
+    `output` is relative to the output folder, with `/`; `seconds` is the time the model took. `plan` is a
+    list where not all frames were done in the same way.
     """
 
     output: str
     input: Input
     result: Result
     settings: dict[str, Any]
-    plan: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hex; raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def unchanged(path: Path, size: int, mtime_ns: int | None, sha256: str) -> bool:
+    """Tell whether a file is as recorded: size and time vouch for it, or its content if the time differs.
+
+    Raises OSError.
+    """
+    status = path.stat()
+    if status.st_size != size:
+        return False
+    return status.st_mtime_ns == mtime_ns or sha256_of(path) == sha256
 
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return `value` as it reads after a trip through JSON, so that it compares equal to a recorded one."""
     return dict(json.loads(json.dumps(value)))
+
+
+def _plan(value: Any) -> dict[str, Any] | list[dict[str, Any]]:
+    return [dict(plan) for plan in value] if isinstance(value, list) else dict(value)
 
 
 class Manifest:
@@ -89,6 +99,7 @@ class Manifest:
         self.damaged_lines = 0
         self._done: dict[str, Record] = {}
         self._intents: dict[str, set[str]] = {}
+        self._whole_lines = 0  # bytes
         self._file: BinaryIO | None = None
         self._lock = FileLock(folder / LOCK_NAME)
         self._made_folder = False
@@ -107,31 +118,41 @@ class Manifest:
         return self._done.get(output)
 
     def claims(self, output: str) -> bool:
-        """Tell whether the file standing at `output`, if any, is one a run of ours put there.
+        """Tell whether the file standing at `output` is, byte for byte, one that a run of ours put there.
 
-        A finished result stays claimed when it is altered later. A result that was only intended is claimed
-        if the file has exactly the bytes that were to be written: anything else stood there before. Raises
-        OSError.
+        What was altered or replaced since is not: it belongs to who did that. Raises OSError.
         """
-        if output in self._done:
-            return True
-        intended = self._intents.get(output)
-        return bool(intended) and sha256_of(self.folder / output) in (intended or ())
+        record = self._done.get(output)
+        path = self.folder / output
+        if record is not None:
+            written = record.result
+            if unchanged(path, written.size, written.mtime_ns, written.sha256):
+                return True
+        intended = self._intents.get(output, ())
+        return bool(intended) and sha256_of(path) in intended
 
     def outputs(self) -> Iterator[str]:
         """Yield all outputs that runs have finished or begun."""
         yield from self._done.keys() | self._intents.keys()
 
     def _read(self) -> None:
+        path = self.folder / FILE_NAME
         try:
-            data = (self.folder / FILE_NAME).read_bytes()
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+                raise StorageError(f"{path} cannot be read: it is no plain file.")
+            if status.st_size > MOST_BYTES:
+                raise StorageError(f"{path} cannot be read: it is larger than {MOST_BYTES >> 20} MiB.")
+            with path.open("rb") as file:
+                while line := file.readline(MOST_OF_A_LINE):
+                    if line.strip():
+                        self._take(line)
+                    if line.endswith(b"\n"):
+                        self._whole_lines = file.tell()
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
-            raise StorageError(f"{self.folder / FILE_NAME} cannot be read: {error.strerror}.") from error
-        for line in data.split(b"\n"):
-            if line.strip():
-                self._take(line)
+            raise StorageError(f"{path} cannot be read: {error.strerror}.") from error
 
     def _take(self, line: bytes) -> None:
         """Take in one line; what is cut short or garbled counts as damaged, and its picture is done again."""
@@ -147,12 +168,12 @@ class Manifest:
                     input=Input(**entry["input"]),
                     result=Result(**entry["result"]),
                     settings=dict(entry["settings"]),
-                    plan=dict(entry["plan"]),
+                    plan=_plan(entry["plan"]),
                     seconds=float(entry["seconds"]),
                     notes=list(entry["notes"]),
                 )
                 self._done[record.output] = record
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self.damaged_lines += 1
 
     # ---- the one writer
@@ -187,9 +208,7 @@ class Manifest:
     def _mend(self) -> None:
         """Cut off a last line without its end, so that the next one starts a line."""
         assert self._file is not None
-        data = (self.folder / FILE_NAME).read_bytes()
-        if data and not data.endswith(b"\n"):
-            self._file.truncate(data.rfind(b"\n") + 1)
+        self._file.truncate(self._whole_lines)
 
     def intend(self, output: str, sha256: str) -> None:
         """Say which bytes are about to stand at `output`. Raises StorageError."""

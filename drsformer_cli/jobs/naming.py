@@ -19,11 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from drsformer_cli.errors import InputError, UsageError
-from drsformer_cli.media.discover import Source
+from drsformer_cli.media.discover import OUTPUT_FOLDER, Source
 from drsformer_cli.media.images import SUPPORTED_EXTENSIONS, output_extension
 from drsformer_cli.media.sniff import HEIC_EXTENSIONS
-
-DEFAULT_FOLDER = "derained"
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def real(path: Path | str) -> Path:
 def default_folder(place: Path, *, is_folder: bool) -> Path:
     """Return where results of a named folder, or of files in the folder `place`, go without `-o`."""
     place = absolute(place)
-    return (place.parent if is_folder else place) / DEFAULT_FOLDER
+    return (place.parent if is_folder else place) / OUTPUT_FOLDER
 
 
 def names_a_file(output: str) -> bool:
@@ -157,7 +155,7 @@ def _entries(sources: Iterable[Source], output: Path | None) -> list[_Entry]:
 
 def _default_folder_of(source: Source) -> Path:
     if source.root is None:
-        return absolute(DEFAULT_FOLDER)
+        return absolute(OUTPUT_FOLDER)
     return default_folder(source.root, is_folder=not source.named)
 
 

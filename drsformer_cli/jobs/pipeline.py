@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from drsformer_cli.errors import EnvironmentFault
+from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.gate import MOST_PICTURES, Gate, byte_budget
 from drsformer_cli.jobs.manifest import Input, Record, Result
@@ -31,13 +31,10 @@ READER_PATIENCE_SECONDS = 5.0
 
 
 class Model(Protocol):
-    """What the loop needs of a restorer: (H, W, 3) in, the same shape and dtype out; its plan for a size."""
+    """What the loop needs of a restorer."""
 
-    def __call__(self, rainy: NDArray[Any], /) -> NDArray[Any]:
-        """Restore one picture."""
-
-    def describe(self, height: int, width: int, /) -> dict[str, Any]:
-        """Return how a picture of this size is done, JSON-able."""
+    def restore(self, rainy: NDArray[Any], /) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Restore one picture (H, W, 3); return it in the same shape and dtype, and how it was done."""
 
 
 @dataclass
@@ -53,7 +50,7 @@ class _Loaded:
 class _Restored:
     loaded: _Loaded
     frames: list[NDArray[Any]]
-    plan: dict[str, Any]
+    plans: list[dict[str, Any]]
     seconds: float
 
 
@@ -68,7 +65,7 @@ _Passing = Skipped | Failed
 class Pipeline:
     """Does tasks one after the other; iterating over it runs it and yields its events. A context manager.
 
-    A picture that fails is an event, and the rest go on. An EnvironmentFault ends the run: what is restored
+    A picture that fails is an event, and the rest go on. An SetupError ends the run: what is restored
     already is written first. Leaving the `with` block early, as on KeyboardInterrupt, stops reading, drops
     the picture in work, and finishes those already restored; a second KeyboardInterrupt drops these too.
     `close` returns the events that were not yielded.
@@ -103,7 +100,7 @@ class Pipeline:
     # ---- the caller's thread
 
     def __iter__(self) -> Iterator[Event]:
-        """Run. Raises EnvironmentFault after all events of finished pictures."""
+        """Run. Raises SetupError after all events of finished pictures."""
         self._reader.start()
         self._writer.start()
         try:
@@ -126,7 +123,7 @@ class Pipeline:
                 self._writer.join(POLL_SECONDS)
                 yield from self._finished()
             yield from self._finished()
-        except EnvironmentFault:
+        except SetupError:
             yield from self.close()
             raise
 
@@ -140,15 +137,18 @@ class Pipeline:
     def _restore(self, loaded: _Loaded) -> _Restored | Failed:
         start = time.perf_counter()
         try:
-            height, width = loaded.picture.frames[0].shape[:2]
-            plan = self._model.describe(height, width)
-            frames = [self._model(frame) for frame in loaded.picture.frames]
-        except EnvironmentFault:
+            frames, plans = [], []
+            for frame in loaded.picture.frames:
+                restored, plan = self._model.restore(frame)
+                frames.append(restored)
+                if plan not in plans:
+                    plans.append(plan)
+        except SetupError:
             raise
         except Exception as error:  # this picture's misfortune must not stop the others
             self._gate.leave(loaded.weight)
             return Failed.because(loaded.task, error)
-        return _Restored(loaded, frames, plan, time.perf_counter() - start)
+        return _Restored(loaded, frames, plans, time.perf_counter() - start)
 
     def close(self) -> list[Event]:
         """Stop, wait until what is restored already is written, and return the events nobody saw."""
@@ -217,7 +217,7 @@ class Pipeline:
             weight = 2 * sum(frame.nbytes for frame in picture.frames)
             self._gate.weigh(weight)
             return _Loaded(task, identity, picture, decision.replace, weight)
-        except EnvironmentFault:
+        except SetupError:
             raise
         except Exception as error:  # a picture nobody can decode must not stop the others
             if entered:
@@ -246,14 +246,13 @@ class Pipeline:
                 input=loaded.input,
                 result=Result(len(data), 0, hashlib.sha256(data).hexdigest()),
                 settings=self._settings,
-                plan=restored.plan,
+                plan=restored.plans[0] if len(restored.plans) == 1 else restored.plans,
                 seconds=round(restored.seconds, 4),
                 notes=list(picture.notes),
             )
             record = self._store.put(task, data, record, replace=loaded.replace)
-        except EnvironmentFault:
+        except SetupError:
             raise
         except Exception as error:  # one result that cannot be written must not stop the others
             return Failed.because(task, error)
-        height, width = picture.frames[0].shape[:2]
-        return Done(task, record, width, height, len(picture.frames))
+        return Done(task, record, tuple(frame.shape[:2] for frame in picture.frames))

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from drsformer_cli.errors import OutputError
-from drsformer_cli.jobs.manifest import Manifest, Record, sha256_of
+from drsformer_cli.errors import OutputError, StorageError
+from drsformer_cli.jobs.manifest import Manifest, Record, unchanged
 from drsformer_cli.jobs.naming import Task, absolute
-from drsformer_cli.media.discover import Discovery
+from drsformer_cli.media.discover import OUTPUT, Discovery, Source
 
-OUTPUT_OF_AN_EARLIER_RUN = "output folder"
+BAD_MANIFEST = "manifest that cannot be read"
 _MISSING = object()
 DONE_BEFORE = "done before"
 
@@ -42,20 +42,25 @@ def input_path(task: Task) -> str:
 
 
 def file_ids(tasks: Iterable[Task]) -> frozenset[Hashable]:
-    """Return the identities on disk of all inputs; all names and links of one file have the same."""
+    """Return the identities on disk of all inputs; all names and links of one file have the same.
+
+    A file that was redirected to the standard input is one of them.
+    """
     ids = set()
     for task in tasks:
-        if task.source.path is not None:
-            try:
-                ids.add(_identity(task.source.path, task.source.path.stat()))
-            except OSError:
-                continue  # reading it will say why
+        path = task.source.path
+        try:
+            ids.add(_identity(path, os.fstat(0) if path is None else path.stat()))
+        except OSError:
+            continue  # reading it will say why
     return frozenset(ids)
 
 
-def _identity(path: Path, status: os.stat_result) -> Hashable:
+def _identity(path: Path | None, status: os.stat_result) -> Hashable:
     """Return what makes a file the same under all its names, as far as its disk knows."""
-    return (status.st_dev, status.st_ino) if status.st_ino else os.path.normcase(os.path.realpath(path))
+    if status.st_ino or path is None:
+        return status.st_dev, status.st_ino
+    return os.path.normcase(os.path.realpath(path))
 
 
 def decide(
@@ -87,9 +92,11 @@ def decide(
         raise OutputError(f"{task.path} is a folder: choose another -o or a --suffix.")
     if overwrite:
         return Decision(replace=True)
-    if not manifest.claims(output):
-        raise _in_the_way(task)
     record = manifest.record(output)
+    if not manifest.claims(output):
+        if record is None:
+            raise _in_the_way(task)
+        raise OutputError(f"{task.path} has changed since derain wrote it: --overwrite replaces it.")
     if record is None or task.source.path is None:
         return Decision(replace=True)
     return _compare(task, task.source.path, record, settings)
@@ -103,7 +110,7 @@ def _compare(task: Task, path: Path, record: Record, settings: Mapping[str, Any]
     """Compare an input and an output that both stand there with what was recorded of them."""
     same_place = record.input.path == input_path(task)
     seen = record.input
-    if not _unchanged(path, seen.size, seen.mtime_ns if same_place else None, seen.sha256):
+    if not unchanged(path, seen.size, seen.mtime_ns if same_place else None, seen.sha256):
         if not same_place:
             other = absolute(task.folder / record.input.path)
             raise OutputError(f"{task.path} holds the result of {other}: choose another -o, or --overwrite.")
@@ -111,37 +118,58 @@ def _compare(task: Task, path: Path, record: Record, settings: Mapping[str, Any]
     if any(record.settings.get(name, _MISSING) != value for name, value in settings.items()):
         return Decision(replace=True)
     written = record.result
-    if not _unchanged(task.path, written.size, written.mtime_ns, written.sha256):
+    if not unchanged(task.path, written.size, written.mtime_ns, written.sha256):
         return Decision(replace=True)
     return Decision(skip=DONE_BEFORE)
 
 
-def _unchanged(path: Path, size: int, mtime_ns: int | None, sha256: str) -> bool:
-    """Tell whether a file is as recorded: size and time vouch for it, or its content if the time differs."""
-    status = path.stat()
-    if status.st_size != size:
-        return False
-    return status.st_mtime_ns == mtime_ns or sha256_of(path) == sha256
+def without_earlier_results(found: Discovery, output: Path | None = None) -> Discovery:
+    """Leave out files that an earlier run wrote and nobody changed since, as the manifests beside them say.
 
-
-def without_earlier_results(found: Discovery) -> Discovery:
-    """Leave out files found by walking that an earlier run wrote: claimed by a manifest in a folder below.
-
-    A folder of results that the user names itself is taken: there, a second pass is what was asked for.
+    That is done for what was found by walking, or by a pattern, in folders below the one where the search
+    began; and for all files in `output`, the folder this run writes to. A folder of results that the user
+    names itself is taken: there, a second pass is what was asked for.
     """
-    manifests: dict[Path, frozenset[Path]] = {}
+    manifests: dict[Path, Manifest | None] = {}
     kept = Discovery(sources=[], skipped=found.skipped.copy())
     for source in found.sources:
-        if source.named or source.root is None or source.path is None:
-            kept.sources.append(source)
-            continue
-        root, path = absolute(source.root), absolute(source.path)
-        below = [parent for parent in path.parents if parent != root and parent.is_relative_to(root)]
-        for folder in below:
+        for folder in _folders_of_results(source, output):
             if folder not in manifests:
-                manifests[folder] = frozenset(folder / output for output in Manifest.load(folder).outputs())
-        if any(path in manifests[folder] for folder in below):
-            kept.skipped[OUTPUT_OF_AN_EARLIER_RUN] += 1
+                manifests[folder] = _look(folder, kept)
+            if _is_result(source, folder, manifests[folder]):
+                kept.skipped[OUTPUT] += 1
+                break
         else:
             kept.sources.append(source)
     return kept
+
+
+def _folders_of_results(source: Source, output: Path | None) -> list[Path]:
+    """Return the folders whose manifests may say that a source is a result."""
+    if source.path is None:
+        return []
+    path = absolute(source.path)
+    top = source.matched or (None if source.named else source.root)
+    below = absolute(top) if top is not None else path  # nothing is below a file
+    return [
+        folder
+        for folder in path.parents
+        if (folder != below and folder.is_relative_to(below)) or (output and folder == absolute(output))
+    ]
+
+
+def _look(folder: Path, kept: Discovery) -> Manifest | None:
+    try:
+        return Manifest.load(folder)
+    except StorageError:  # it may be anybody's: it must not keep what stands beside it from being done
+        kept.skipped[BAD_MANIFEST] += 1
+        return None
+
+
+def _is_result(source: Source, folder: Path, manifest: Manifest | None) -> bool:
+    if manifest is None or source.path is None:
+        return False
+    try:
+        return manifest.claims(absolute(source.path).relative_to(folder).as_posix())
+    except OSError:
+        return False  # reading it will say why

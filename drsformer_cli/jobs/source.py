@@ -8,19 +8,24 @@ import stat
 from io import FileIO
 from pathlib import Path
 
+import psutil
+
 from drsformer_cli.errors import UnsupportedError
 from drsformer_cli.jobs.manifest import Input
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.resume import input_path
+from drsformer_cli.media.sniff import TGA_MARK, sniff
 
 MOST_BYTES = 4 << 30  # 500 megapixels of 16-bit RGBA; what is larger is a film or a disk image
 BLOCK = 1 << 20
+HEAD = 4096  # tells of what kind a picture is
 
 
 def read_input(task: Task) -> tuple[bytes, Input]:
     """Return an input's bytes and what identifies them.
 
-    Raises UnsupportedError for what is no plain file or larger than any picture, and OSError.
+    What begins like no picture is not read any further. Raises UnreadableError for that, UnsupportedError for
+    what is no plain file, or larger than any picture or the memory there is, and OSError.
     """
     if task.source.path is None:
         # unbuffered: a buffered stream that waits for input in a thread cannot be left at exit
@@ -32,10 +37,15 @@ def read_input(task: Task) -> tuple[bytes, Input]:
 
 
 def _read_stream(stream: FileIO, name: str) -> bytes:
-    data = bytearray()
+    most = most_bytes()
+    data, known = bytearray(), False
     while block := stream.read(BLOCK):
         data += block
-        _check_size(len(data), name)
+        _check_size(len(data), most, name)
+        if not known and len(data) >= HEAD:
+            # its end, where some pictures have their mark, is still to come
+            sniff(bytes(data[:HEAD]) + TGA_MARK, name)
+            known = True
     return bytes(data)
 
 
@@ -44,12 +54,27 @@ def _read_file(path: Path, name: str) -> tuple[bytes, int]:
         raise UnsupportedError(f"{name} is no plain file, and is left alone.")
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        _check_size(status.st_size, name)
-        return file.read(), status.st_mtime_ns
+        most = most_bytes()
+        _check_size(status.st_size, most, name)
+        if status.st_size > HEAD:
+            head = file.read(HEAD)
+            file.seek(-len(TGA_MARK), os.SEEK_END)
+            sniff(head + file.read(len(TGA_MARK)), name)
+            file.seek(0)
+        data = file.read(most + 1)  # it may be growing
+        _check_size(len(data), most, name)
+        return data, status.st_mtime_ns
 
 
-def _check_size(size: int, name: str) -> None:
+def most_bytes() -> int:
+    """Return the size of the largest input that is read now: there must be room for a copy of it."""
+    return min(MOST_BYTES, psutil.virtual_memory().available // 3)
+
+
+def _check_size(size: int, most: int, name: str) -> None:
     if size > MOST_BYTES:
         raise UnsupportedError(
             f"{name} is larger than {MOST_BYTES >> 30} GiB: no picture of that size is read."
         )
+    if size > most:
+        raise UnsupportedError(f"{name} is too large for the memory that is free; close other programs.")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
@@ -14,9 +13,7 @@ from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.manifest import Manifest, Record
 from drsformer_cli.jobs.naming import Task, absolute
 from drsformer_cli.jobs.resume import Decision, decide, file_ids
-from drsformer_cli.media.files import sweep_partials, write_atomically
-
-_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EILSEQ}
+from drsformer_cli.media.files import make_folder, sweep_partials, write_atomically
 
 
 class Store(Protocol):
@@ -89,21 +86,17 @@ class FolderStore:
         """Write the file, whole or not at all, with the folders it lies in, and enter it in the manifest."""
         manifest = self._manifests[task.folder]
         manifest.intend(record.output, record.result.sha256)
-        _make_folder(task.path.parent)
-        write_atomically(task.path, data, replace=replace)
+        try:
+            make_folder(task.path.parent)
+            write_atomically(task.path, data, replace=replace)
+        except OutputError as error:
+            if os.access(task.folder, os.W_OK):
+                raise  # one folder below, or one name, cannot be had; the others can
+            raise StorageError(f"the folder {task.folder} cannot be written any more.") from error
         written = dataclasses.replace(record.result, mtime_ns=task.path.stat().st_mtime_ns)
         record = dataclasses.replace(record, result=written)
         manifest.finish(record)
         return record
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if error.errno in _NAME_ERRORS:
-            raise OutputError(f"the folder {folder} cannot be made: {error.strerror}.") from error
-        raise StorageError(f"the folder {folder} cannot be made: {error.strerror}.") from error
 
 
 class StreamStore:

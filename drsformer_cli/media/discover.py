@@ -28,13 +28,16 @@ class Source:
     """One picture to do.
 
     relative says where it stands below `root`, the folder named by the user or the file's own; for a file
-    that was named itself it is the name alone. `path` and `root` are None for the standard input.
+    that was named itself it is the name alone. `path` and `root` are None for the standard input. A file that
+    a pattern matches is as good as named; for this and all else a pattern leads to, `matched` is the folder
+    where the pattern begins.
     """
 
     path: Path | None
     relative: PurePath
     root: Path | None
     named: bool
+    matched: Path | None = None
 
 
 @dataclass
@@ -59,10 +62,11 @@ def discover(inputs: Sequence[str], *, exclude: Sequence[Path] = ()) -> Discover
         if name == "-":
             _add(found, Source(None, PurePath("stdin"), None, True), "-", seen)
         elif _exists(name):
-            _take(Path(name), True, outputs, found, seen)
+            _take(Path(name), None, outputs, found, seen)
         else:
-            for match in _expand(name):
-                _take(match, False, outputs, found, seen)
+            start, matches = _expand(name)
+            for match in matches:
+                _take(match, start, outputs, found, seen)
     return found
 
 
@@ -78,8 +82,8 @@ def _exists(name: str) -> bool:
     return True
 
 
-def _expand(name: str) -> list[Path]:
-    """What a pattern matches, in order; UsageError when that is nothing."""
+def _expand(name: str) -> tuple[Path, list[Path]]:
+    """The folder a pattern begins in, and what it matches, in order; UsageError when that is nothing."""
     if not _MAGIC.search(name):
         raise UsageError(f"{name or 'an empty name'} does not exist; check the spelling.")
     names = glob.glob(name, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
@@ -88,19 +92,21 @@ def _expand(name: str) -> list[Path]:
         raise UsageError(f"{name} matches nothing; check the spelling.")
     if "**" in name:  # gives the folders on the way as well as all that is in them
         matches = [match for match in matches if not match.is_dir()]
-    start = len(Path(_MAGIC.split(name)[0] + "x").parts) - 1
-    return [match for match in matches if not any(_is_hidden(part) for part in match.parts[start:])]
+    start = Path(_MAGIC.split(name)[0] + "x").parent
+    depth = len(start.parts)
+    return start, [match for match in matches if not any(_is_hidden(part) for part in match.parts[depth:])]
 
 
-def _take(path: Path, named: bool, outputs: set[str], found: Discovery, seen: set[str]) -> None:
+def _take(path: Path, matched: Path | None, outputs: set[str], found: Discovery, seen: set[str]) -> None:
     identity = _identity(path)
+    named = matched is None
     in_output = _is_below(identity, outputs) or (not named and OUTPUT_FOLDER in path.parts)
     if in_output and not (named and path.is_file()):
         found.skipped[OUTPUT] += 1
     elif path.is_dir():
-        _walk(path, outputs, found, seen)
+        _walk(path, matched, outputs, found, seen)
     elif named or path.suffix.lower() in SUPPORTED_EXTENSIONS:
-        _add(found, Source(path, PurePath(path.name), path.parent, named), identity, seen)
+        _add(found, Source(path, PurePath(path.name), path.parent, True, matched), identity, seen)
     else:
         found.skipped[_unsupported(path)] += 1
 
@@ -111,8 +117,8 @@ def _add(found: Discovery, source: Source, identity: str, seen: set[str]) -> Non
         found.sources.append(source)
 
 
-def _walk(root: Path, outputs: set[str], found: Discovery, seen: set[str]) -> None:
-    """Take all pictures below a folder that was named.
+def _walk(root: Path, matched: Path | None, outputs: set[str], found: Discovery, seen: set[str]) -> None:
+    """Take all pictures below a folder that was named, or matched by a pattern.
 
     Links to folders are not followed: inside the tree they lead to what is found anyway, and could run in
     circles. Links to files inside the tree are taken when their target is not found itself.
@@ -143,7 +149,7 @@ def _walk(root: Path, outputs: set[str], found: Discovery, seen: set[str]) -> No
                 plain.append((identity + os.sep + os.path.normcase(entry.name), path))
     taken = Discovery()
     for identity, path in plain + sorted(links):
-        _add(taken, Source(path, path.relative_to(root), root, False), identity, seen)
+        _add(taken, Source(path, path.relative_to(root), root, False, matched), identity, seen)
     found.sources += sorted(
         taken.sources, key=lambda source: [natural(part) for part in source.relative.parts]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import platform
 import re
@@ -33,7 +34,7 @@ def write_atomically(path: Path, data: bytes, *, replace: bool) -> None:
     """Write a file that is either there as a whole or not at all, even after a power cut.
 
     replace: whether a file already at `path` may be replaced. Raises OutputError when it may not and one is
-    there, or when the name cannot be had; StorageError when the disk is full or the folder cannot be written.
+    there, or when the name or the folder cannot be had; StorageError when the disk is full.
     The temporary file is removed whatever happens.
     """
     if not replace and os.path.lexists(path):
@@ -49,6 +50,25 @@ def write_atomically(path: Path, data: bytes, *, replace: bool) -> None:
     except OSError as error:
         raise _explain(path, error) from error
     _sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with all above it. Raises OutputError, and StorageError when the disk is full."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full(folder) from error
+        raise OutputError(f"the folder {folder} cannot be made ({error.strerror or error}).") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hex; raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sweep_partials(folder: Path) -> int:
@@ -99,15 +119,19 @@ def _in_the_way(path: Path) -> OutputError:
     return OutputError(f"{path} already exists; choose another place, or allow replacing with --overwrite.")
 
 
+def _full(path: Path) -> StorageError:
+    return StorageError(f"the disk is full: {path} could not be written; make room and run again.")
+
+
 def _explain(path: Path, error: OSError) -> DerainError:
     if error.errno in _FULL:
-        return StorageError(f"the disk is full: {path} could not be written; make room and run again.")
+        return _full(path)
     if error.errno in _CLOSED and error.filename2 is None:  # not about the step from one name to the other
-        return StorageError(f"the folder {path.parent} cannot be written ({error.strerror}).")
+        return OutputError(f"the folder {path.parent} cannot be written ({error.strerror}).")
     if error.errno == errno.ENAMETOOLONG:
         return OutputError(f"the name {path.name} is too long for its folder.")
     if error.errno == errno.ENOENT:
-        return StorageError(f"the folder {path.parent} does not exist.")
+        return OutputError(f"the folder {path.parent} does not exist.")
     if isinstance(error, FileExistsError):
         return _in_the_way(path)
     return OutputError(f"{path} could not be written ({error.strerror or error}).")

@@ -15,6 +15,9 @@ HEIC_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})
 JXL_EXTENSIONS = frozenset({".jxl"})
 TGA_EXTENSIONS = frozenset({".tga", ".vda", ".icb", ".vst"})
 
+#: How a Targa file may end; all other kinds show at their start.
+TGA_MARK = b"TRUEVISION-XFILE.\x00"
+
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8", "jpeg"),
@@ -116,7 +119,7 @@ def _kind(data: bytes, extension: str) -> str | None:
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
     if head.startswith(b"<svg") or (head.startswith(b"<?xml") and b"<svg" in head):
         return "svg"
-    return "tga" if data.endswith(b"TRUEVISION-XFILE.\x00") and _is_targa(data) else None
+    return "tga" if data.endswith(TGA_MARK) and _is_targa(data) else None
 
 
 def _boxed(data: bytes) -> str:

@@ -52,7 +52,8 @@ def load(
     """
     path = weights.resolve(str(model))
     chosen = choose_device(device)
-    network = DRSformer.from_state_dict(weights.load_tensors(path))
+    checkpoint = weights.read(path)
+    network = DRSformer.from_state_dict(checkpoint.tensors)
     return Restorer(
         network,
         device=chosen,
@@ -62,7 +63,7 @@ def load(
         memory=memory,
         ensemble=ensemble,
         strength=strength,
-        model=weights.fingerprint(path),
+        model=checkpoint.sha256,
     )
 
 

@@ -8,6 +8,7 @@ and every value must be finite. What a file is, is told from its first bytes; it
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drsformer_cli.errors import CheckpointError
+from drsformer_cli.media.files import sha256_of
 from drsformer_cli.weights.sniff import ZIP, foreign_name, is_cut_short, is_safetensors, is_web_page
 
 if TYPE_CHECKING:
@@ -37,10 +39,11 @@ _NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A sound checkpoint: its tensors on the CPU by name, and the network they make."""
+    """A sound checkpoint: its tensors on the CPU by name, the network they make, the SHA-256 of its bytes."""
 
     tensors: dict[str, Tensor]
     config: DRSformerConfig
+    sha256: str
 
 
 def read(path: Path, *, label: str | None = None, limit: int = MAX_BYTES) -> Checkpoint:
@@ -57,12 +60,16 @@ def read(path: Path, *, label: str | None = None, limit: int = MAX_BYTES) -> Che
     """
     label = label or str(path)
     kind = _kind(path, label, limit)
+    # Read once: the file may be replaced or cut while we look, and what is hashed must be what is used.
+    data = _bytes(path, label, limit)
+    sha256 = hashlib.sha256(data).hexdigest()
     if kind == "safetensors":
-        content: Any = _read_safetensors(path, label)
+        content: Any = _read_safetensors(data, label)
     else:
         if kind == "zip":
-            _check_archive(path, label, limit)
-        content = _read_pickle(path, label)
+            _check_archive(data, label, limit)
+        content = _read_pickle(data, path, label)
+    del data
     tensors = _tensors(content, label, limit)
     from drsformer_cli.model.config import DRSformerConfig  # here: what is refused sooner needs no torch
 
@@ -71,7 +78,7 @@ def read(path: Path, *, label: str | None = None, limit: int = MAX_BYTES) -> Che
     except CheckpointError as error:
         raise CheckpointError(f"{label}: {error}") from None
     _check_values(tensors, label)
-    return Checkpoint({name: value.contiguous() for name, value in tensors.items()}, config)
+    return Checkpoint({name: value.contiguous() for name, value in tensors.items()}, config, sha256)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -89,14 +96,10 @@ def fingerprint(path: Path) -> str:
     Raises:
         CheckpointError: if the file cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return sha256_of(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {_reason(error)}") from None
-    return digest.hexdigest()
 
 
 def _kind(path: Path, label: str, limit: int) -> str:
@@ -132,10 +135,20 @@ def _sniff(path: Path, label: str, limit: int) -> str:
     return "zip" if head.startswith(ZIP) else "pickle"
 
 
-def _check_archive(path: Path, label: str, limit: int) -> None:
+def _bytes(path: Path, label: str, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        raise CheckpointError(f"{label} cannot be read: {_reason(error)}") from None
+    except MemoryError:
+        raise CheckpointError(f"{label} does not fit the memory there is") from None
+
+
+def _check_archive(data: bytes, label: str, limit: int) -> None:
     """Check the zip that a .pth is: what it unpacks to, and the checksums of all its members."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(member.file_size for member in archive.infolist()) > limit:
                 raise CheckpointError(f"{label} unpacks to more than a DRSformer can be; it was not read")
             damaged = archive.testzip()
@@ -145,29 +158,25 @@ def _check_archive(path: Path, label: str, limit: int) -> None:
         raise CheckpointError(f"{label} is damaged: the checksum of {damaged} is wrong; fetch it again")
 
 
-def _read_safetensors(path: Path, label: str) -> Mapping[str, Tensor]:
+def _read_safetensors(data: bytes, label: str) -> Mapping[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        # From bytes, not mapped: the file may be replaced or cut while the tensors live.
-        return load(path.read_bytes())
+        return load(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError, AssertionError):
         raise CheckpointError(f"{label} is a damaged safetensors file; fetch it again") from None
-    except OSError as error:
-        raise CheckpointError(f"{label} cannot be read: {_reason(error)}") from None
     except MemoryError:
         raise CheckpointError(f"{label} does not fit the memory there is") from None
 
 
-def _read_pickle(path: Path, label: str) -> Any:
+def _read_pickle(data: bytes, path: Path, label: str) -> Any:
     import torch
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on old protocols, storages, escapes; the result is checked anyway
         try:
-            with path.open("rb") as file:  # opened here: given a path, torch would go by its ending
-                return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception:  # a damaged or hostile pickle can raise anything, and none of it helps the user
             foreign = foreign_name(path)
     if foreign:

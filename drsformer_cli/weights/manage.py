@@ -36,6 +36,7 @@ def resolve(model: str, *, store: Store | None = None, known: Catalog | None = N
 
     Raises:
         WeightsError: if there is no such model or file; it says what to type.
+        CheckpointError: if a kept file has no record, or is of another size than recorded.
     """
     store, known = store or Store(), known if known is not None else catalog()
     if path := _as_path(model):
@@ -48,6 +49,7 @@ def resolve(model: str, *, store: Store | None = None, known: Catalog | None = N
             )
         return entry.bundled
     if store.has(model):
+        _check_kept(model, store, known)
         return store.path(model)
     if entry is not None:
         raise WeightsError(f"the model {model!r} is not downloaded yet; type `derain weights get {model}`")
@@ -102,7 +104,8 @@ def import_file(
         if store.has(name) and not force:
             raise _taken(name)
         # Its name alone: what is kept may be passed on, and where it lay is nobody's business.
-        return store.keep(name, checkpoint, bench, source=path.name, original_sha256=fingerprint(path))
+        source = path.name.encode("utf-8", "backslashreplace").decode()
+        return store.keep(name, checkpoint, bench, source=source, original_sha256=checkpoint.sha256)
 
 
 def verify(name: str, *, store: Store | None = None, known: Catalog | None = None) -> Verified:
@@ -115,18 +118,30 @@ def verify(name: str, *, store: Store | None = None, known: Catalog | None = Non
     store, known = store or Store(), known if known is not None else catalog()
     path = resolve(name, store=store, known=known)
     entry = known.get(name)
-    again = f"type `derain weights get {name} --force`" if entry else "import it again with --force"
-    digest = fingerprint(path)
-    if store.has(name) and path == store.path(name):
-        record = store.record(name)
-        if record is None:
-            raise CheckpointError(f"{path} has no record of where it came from; {again}")
-        if record.sha256 != digest:
-            raise CheckpointError(f"{path} has changed since it was kept; {again}")
+    if store.has(name) and path == store.path(name) and _check_kept(name, store, known) != fingerprint(path):
+        raise _changed(name, store, known)
     checkpoint = read(path)
     if entry is not None:
         entry.check(checkpoint.config, str(path))
-    return Verified(name, path, checkpoint.config.variant, digest)
+    return Verified(name, path, checkpoint.config.variant, checkpoint.sha256)
+
+
+def _check_kept(name: str, store: Store, known: Catalog) -> str:
+    """Return the recorded hash of a kept model's file if it has a record, and the recorded size."""
+    path, record = store.path(name), store.record(name)
+    if record is None:
+        raise CheckpointError(f"{path} has no record of where it came from; {_again(name, known)}")
+    if path.stat().st_size != record.size:
+        raise _changed(name, store, known)
+    return record.sha256
+
+
+def _changed(name: str, store: Store, known: Catalog) -> CheckpointError:
+    return CheckpointError(f"{store.path(name)} has changed since it was kept; {_again(name, known)}")
+
+
+def _again(name: str, known: Catalog) -> str:
+    return f"type `derain weights get {name} --force`" if name in known else "import it again with --force"
 
 
 def _as_path(model: str) -> Path | None:

@@ -200,7 +200,7 @@ class Store:
             note.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
             _flush(note)
             # The record first: should we die in between, it tells of a file that is not there, and the next
-            # download mends that; a file without a record would be trusted by nobody.
+            # download mends that; a file without a record is not loaded.
             note.replace(self._record_path(name))
             made.replace(self.path(name))
         return record

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: Called with the bytes that are here and the bytes there will be, None where the server does not say.
 Progress = Callable[[int, "int | None"], None]
 
+#: What a server answers for what it does not have; stores of objects hide that behind 403.
+_MISSING = {403, 404, 410}
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _CHUNK = 1 << 18
 
@@ -96,8 +98,12 @@ def check_url(url: str) -> str:
     Raises:
         UsageError: if not.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:  # brackets or characters that no host has
+        whole = False
+    if not whole:
         raise UsageError(
             f"{shown(url)!r} is no http or https address; a file that is here already is taken in with "
             "`derain weights import FILE`"
@@ -106,8 +112,11 @@ def check_url(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """Return `url` without what may be secret: user, password and query."""
-    parts = urlsplit(url)
+    """Return `url` without what may be secret: user, password and query; of no address, its beginning."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("://")[0] + "://..."
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -124,7 +133,7 @@ def over_http(urls: Sequence[str], target: Path, *, policy: Policy, progress: Pr
         try:
             _repeat(partial(_http, url, policy), target, policy, progress)
         except HTTPError as error:
-            if _status(error) == 404 and url != urls[-1]:
+            if _status(error) in _MISSING and url != urls[-1]:
                 continue
             raise _failure(" and ".join(map(shown, urls)), error, policy) from None
         except (OSError, ValueError) as error:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from drsformer_cli.cli import options
 from drsformer_cli.errors import UsageError
-from drsformer_cli.restore import plan
 
 
 @pytest.mark.parametrize(
@@ -53,15 +52,6 @@ def test_tiles(text: str, tile: str | int) -> None:
 def test_tiles_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="--tile"):
         options.parse_tile(text)
-
-
-def test_a_tile_that_is_no_multiple_gets_two_proposals() -> None:
-    with pytest.raises(UsageError, match="give 96 or 104"):
-        options.parse_tile("100")
-
-
-def test_the_least_tile_is_the_models() -> None:
-    assert options.LEAST_TILE == plan.LEAST_TILE
 
 
 @pytest.mark.parametrize("text", ["auto", "cpu", "cuda", "cuda:0", "CUDA:12", "mps"])

@@ -26,7 +26,7 @@ def task(name: str) -> Task:
 
 def done(name: str, notes: list[str] | None = None) -> Done:
     record = Record(name, Input(name, 1, 1, ""), Result(1, 1, ""), {}, {"tile": "off"}, 0.5, notes or [])
-    return Done(task(name), record, 2000, 1000, 1)
+    return Done(task(name), record, ((1000, 2000),))
 
 
 def show(display: Display, *events: Event) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 
 from drsformer_cli.jobs.manifest import FILE_NAME
-from tests.cli.conftest import Command, run_process, write_picture
+from tests.cli.conftest import Command, environment, run_process, write_picture
 
 
 def tree(folder: Path) -> list[str]:
@@ -274,6 +276,84 @@ def test_a_second_pass_over_results(derain: Command, words: list[str], photos: P
     assert derain(photos, *words).status == 0
     assert "choose another -o" in derain(tmp_path / "derained", *words).err
     assert "3 restored" in derain(tmp_path / "derained", "-o", tmp_path / "twice", *words).err
+
+
+def test_what_the_user_did_to_a_result_stays(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert derain(photos, "-o", out, *words).status == 0
+    write_picture(out / "a.png", 99)
+    retouched = (out / "a.png").read_bytes()
+    outcome = derain(photos, "-o", out, *words)
+    assert outcome.status == 1
+    assert "2 done before, 1 failed" in outcome.err
+    assert "changed since" in outcome.err
+    assert (out / "a.png").read_bytes() == retouched
+    assert derain(out, "-o", tmp_path / "twice", *words).status == 0
+    assert derain(tmp_path, "-o", tmp_path / "all", *words).status == 0
+    assert (tmp_path / "all" / "out" / "a.png").exists()
+    assert not (tmp_path / "all" / "out" / "b.jpg").exists()
+    assert derain(photos, "-o", out, "--overwrite", *words).status == 0
+    assert (out / "a.png").read_bytes() != retouched
+
+
+def test_a_pattern_into_its_own_folder(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pattern in (str(photos / "*.*"), photos / "*.png"):
+        for _ in range(3):
+            assert derain(pattern, "-o", photos, "--suffix", "_clean", *words).status == 0
+    files = ["a.png", "a_clean.png", "b.jpg", "b_clean.jpg"]
+    assert tree(photos) == [FILE_NAME, *files, "deep/c.png"]
+    named = [photos / name for name in files]
+    assert "2 done before" in derain(*named, "-o", photos, "--suffix", "_clean", *words).err
+    assert tree(photos) == [FILE_NAME, *files, "deep/c.png"]
+    monkeypatch.chdir(photos)
+    assert derain("a_clean.png", "-o", "again.png", *words).status == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file has no identity there")
+def test_a_redirected_input_is_not_overwritten(tmp_path: Path, words: list[str]) -> None:
+    before = write_picture(tmp_path / "z.png").read_bytes()
+    with (tmp_path / "z.png").open("rb") as stdin:
+        command = [sys.executable, "-m", "drsformer_cli", "-", "-o", "z.png", "--overwrite", *words]
+        ended = subprocess.run(
+            command, stdin=stdin, cwd=tmp_path, capture_output=True, env=environment(), check=False
+        )
+    assert ended.returncode == 1
+    assert b"itself an input" in ended.stderr
+    assert (tmp_path / "z.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("labels.csv", b"name,label\r\na.png,1\r\n"), ("labels.json", b'{"a": 1}')]
+)
+def test_a_report_replaces_nothing_but_a_report(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    report = tmp_path / name
+    report.write_bytes(content)
+    run = (photos, "-o", tmp_path / "out", "--report", report, *words)
+    for also in ([], ["--dry-run"], ["--dry-run", "--overwrite"]):
+        outcome = derain(*run, *also)
+        assert outcome.status == 2
+        assert "is there already" in outcome.err
+        assert report.read_bytes() == content
+    assert not (tmp_path / "out").exists()
+    assert derain(*run, "--overwrite").status == 0
+    first = report.read_bytes()
+    assert derain(*run).status == 0  # a report of ours
+    second = report.read_bytes()
+    assert first != content
+    assert first != second
+    assert derain(*run, "--dry-run").status == 2
+    assert report.read_bytes() == second
+    report.write_bytes(b"")
+    assert derain(*run).status == 0
+    report.unlink()
+    assert derain(*run, "--dry-run").status == 0
+    assert report.exists()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_trained_model_restores_pictures(
         ([".", "--minutes", "-1"], "--minutes must be positive"),
         ([".", "--config", "none.toml"], "the recipe none.toml cannot be read"),
         ([".", "--device", "tpu"], "--device tpu is not known"),
-        (["."], "more than 8 are needed"),
+        (["."], "holds 0 pictures"),
     ],
 )
 def test_wrong_words_for_a_training(

@@ -20,11 +20,8 @@ class Inverter:
 
     settings: dict[str, Any] = {"model": "inverter", "strength": 1.0}  # noqa: RUF012  (a constant)
 
-    def __call__(self, rainy: NDArray[Any]) -> NDArray[Any]:
-        return 255 - rainy
-
-    def describe(self, height: int, width: int) -> dict[str, Any]:
-        return {"tile": "off", "size": [height, width]}
+    def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+        return 255 - rainy, {"tile": "off", "size": list(rainy.shape[:2])}
 
 
 def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (12, 16)) -> Path:

@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from drsformer_cli.errors import StorageError
-from drsformer_cli.jobs.manifest import FILE_NAME, LOCK_NAME, Input, Manifest, Record, Result, plain
+from drsformer_cli.jobs.manifest import (
+    FILE_NAME,
+    LOCK_NAME,
+    MOST_BYTES,
+    Input,
+    Manifest,
+    Record,
+    Result,
+    plain,
+)
 
 HOLDER = """
 import sys, pathlib
@@ -96,6 +105,7 @@ def test_cut_anywhere_in_the_last_line(tmp_path: Path) -> None:
         b'{"v":1,"kind":"done"}\n',
         b'{"v":99,"kind":"done"}\n',
         b"\xff\n",
+        b"[" * 200_000 + b"\n",
     ],
 )
 def test_garbage_in_the_middle_is_counted_and_passed_over(tmp_path: Path, garbage: bytes) -> None:
@@ -154,6 +164,36 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"")
     with pytest.raises(StorageError, match="cannot be written"):
         Manifest(tmp_path / "out").open()
+
+
+def test_a_result_is_claimed_for_as_long_as_it_is_what_was_written(tmp_path: Path) -> None:
+    data = b"the finished picture"
+    (tmp_path / "a.png").write_bytes(data)
+    with Manifest(tmp_path) as manifest:
+        manifest.finish(record("a.png", result=Result(len(data), 1, hashlib.sha256(data).hexdigest())))
+        assert manifest.claims("a.png")
+        (tmp_path / "a.png").write_bytes(b"THE finished picture")
+        assert not manifest.claims("a.png")
+
+
+def test_a_manifest_that_is_too_large(tmp_path: Path) -> None:
+    with (tmp_path / FILE_NAME).open("wb") as file:
+        file.truncate(MOST_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(StorageError, match="larger than"):
+        Manifest.load(tmp_path)
+
+
+def test_a_line_without_an_end(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.finish(record("a.png"))
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(b"x" * (5 << 20))
+    with Manifest(tmp_path) as manifest:
+        manifest.finish(record("b.png"))
+    again = Manifest.load(tmp_path)
+    assert again.record("a.png") == record("a.png")
+    assert again.record("b.png") == record("b.png")
+    assert again.damaged_lines == 0
 
 
 def test_a_manifest_that_is_a_folder(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_all_are_done_in_order(folder: Folder, tmp_path: Path) -> None:
         assert task.source.path is not None
         assert np.array_equal(pixels(task.path), 255 - pixels(task.source.path))
     done = next(e for e in events if isinstance(e, Done))
-    assert (done.width, done.height, done.frames) == (16, 12, 1)
+    assert done.sizes == ((12, 16),)
     assert done.record.plan == {"tile": "off", "size": [12, 16]}
     assert Manifest.load(tmp_path / "out").record("000.png") == done.record
     assert files_in(tmp_path / "out") == {FILE_NAME} | {f"{i:03}.png" for i in range(12)}
@@ -96,11 +96,11 @@ class Moody(Inverter):
         self.error = error
         self.count = 0
 
-    def __call__(self, rainy: NDArray[Any]) -> NDArray[Any]:
+    def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
         self.count += 1
         if self.count == 3:
             raise self.error
-        return super().__call__(rainy)
+        return super().restore(rainy)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_results_that_cannot_be_written_stay_with_themselves(folder: Folder, tmp
 
 def test_a_file_that_appears_while_the_model_works_is_not_replaced(folder: Folder, tmp_path: Path) -> None:
     class Meddler(Inverter):
-        def __call__(self, rainy: NDArray[Any]) -> NDArray[Any]:
+        def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
             (tmp_path / "out" / "000.png").write_bytes(b"mine")
-            return super().__call__(rainy)
+            return super().restore(rainy)
 
     events = run(tasks_for(folder(1), tmp_path / "out"), Meddler())
     assert [kind for kind, _ in story(events)] == ["Failed"]
@@ -168,6 +168,18 @@ def test_a_fault_of_the_environment_stops_all_and_keeps_what_is_done(folder: Fol
         events.extend(pipeline)
     assert story(events) == [("Done", "000.png"), ("Done", "001.png")]
     assert files_in(tmp_path / "out") == {FILE_NAME, "000.png", "001.png"}
+
+
+def test_pages_of_different_sizes_are_each_counted_and_described(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    pages = [Image.new("RGB", size) for size in ((40, 20), (16, 12), (40, 20))]
+    pages[0].save(tmp_path / "photos" / "pages.tif", save_all=True, append_images=pages[1:])
+    (_, done) = run(tasks_for(tmp_path / "photos", tmp_path / "out"))
+    assert isinstance(done, Done)
+    assert done.sizes == ((20, 40), (12, 16), (20, 40))
+    assert done.megapixels == pytest.approx((2 * 800 + 192) / 1e6)
+    assert done.record.plan == [{"tile": "off", "size": [20, 40]}, {"tile": "off", "size": [12, 16]}]
+    assert Manifest.load(tmp_path / "out").record("pages.tif") == done.record
 
 
 class FullDisk(FolderStore):
@@ -240,9 +252,9 @@ def test_reading_and_writing_go_on_while_the_model_works(folder: Folder, tmp_pat
             return super().decide(task)
 
     class Patient(Inverter):
-        def __call__(self, rainy: NDArray[Any]) -> NDArray[Any]:
+        def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
             assert reading.wait(10), "nothing was read while the first picture was in work"
-            return super().__call__(rainy)
+            return super().restore(rainy)
 
     tasks = tasks_for(folder(5), tmp_path / "out")
     events = run(tasks, Patient(), Watching(tasks, Inverter.settings))

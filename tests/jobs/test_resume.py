@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -12,9 +14,10 @@ from typing import Any
 import pytest
 
 from drsformer_cli.errors import OutputError
-from drsformer_cli.jobs.manifest import Input, Manifest, Record, Result, sha256_of
+from drsformer_cli.jobs.manifest import FILE_NAME, Input, Manifest, Record, Result
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.resume import (
+    BAD_MANIFEST,
     DONE_BEFORE,
     Decision,
     decide,
@@ -22,7 +25,8 @@ from drsformer_cli.jobs.resume import (
     input_path,
     without_earlier_results,
 )
-from drsformer_cli.media.discover import Discovery, Source
+from drsformer_cli.media.discover import Discovery, Source, discover
+from drsformer_cli.media.files import sha256_of
 
 SETTINGS = {"model": "m", "strength": 1.0, "format": None}
 DO, REPLACE, SKIP = Decision(), Decision(replace=True), Decision(skip=DONE_BEFORE)
@@ -117,12 +121,51 @@ def test_settings_changed(done: Place) -> None:
     assert done.decide({"model": "m"}) == SKIP
 
 
-def test_output_missing_or_altered(done: Place) -> None:
-    done.output.write_bytes(b"CLEAN")
-    age(done.output)
-    assert done.decide() == REPLACE
+def test_a_missing_output_is_done_again(done: Place) -> None:
     done.output.unlink()
     assert done.decide() == DO
+
+
+@pytest.mark.parametrize("data", [b"CLEAN", b"a picture of the user's own"])
+def test_a_result_that_was_altered_belongs_to_the_user(done: Place, data: bytes) -> None:
+    done.output.write_bytes(data)
+    age(done.output)
+    for settings in (SETTINGS, {"model": "other"}):
+        with pytest.raises(OutputError, match=r"changed since .*--overwrite replaces it"):
+            done.decide(settings)
+    done.input.write_bytes(b"another rainy one")
+    with pytest.raises(OutputError, match="changed since"):
+        done.decide()
+    assert done.decide(overwrite=True) == REPLACE
+
+
+def test_a_result_that_was_intended_only_is_replaced(done: Place) -> None:
+    with Manifest(done.task.folder) as manifest:
+        done.output.write_bytes(b"cleaner")
+        manifest.intend("a.png", sha256_of(done.output))
+    assert done.decide() == REPLACE
+
+
+STDIN = """
+import sys
+from pathlib import Path, PurePath
+from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.store import FolderStore
+from drsformer_cli.media.discover import Source
+task = Task(Source(None, PurePath("stdin"), None, True), Path(sys.argv[1]), PurePath("z.png"))
+FolderStore([task], {}, overwrite=True).decide(task)
+"""
+
+
+def test_a_redirected_input_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "z.png").write_bytes(b"rainy")
+    with (tmp_path / "z.png").open("rb") as stdin:
+        ended = subprocess.run(
+            [sys.executable, "-c", STDIN, str(tmp_path)], stdin=stdin, capture_output=True, check=False
+        )
+    assert b"itself an input" in ended.stderr
+    piped = subprocess.run([sys.executable, "-c", STDIN, str(tmp_path)], input=b"rainy", check=False)
+    assert piped.returncode == 0
 
 
 def test_both_folders_moved_together(done: Place, tmp_path: Path) -> None:
@@ -188,3 +231,48 @@ def test_results_of_earlier_runs_are_not_read_by_walking(done: Place, tmp_path: 
     assert kept.skipped == Counter({"hidden": 2, "output folder": 1})
     named = Discovery(walked(tmp_path / "out", "a.png"), Counter())
     assert without_earlier_results(named).sources == named.sources
+
+
+def test_what_the_user_put_in_the_place_of_a_result_is_read(done: Place) -> None:
+    def left() -> list[str]:
+        found = without_earlier_results(discover([str(done.task.folder.parent)]))
+        return [source.relative.as_posix() for source in found.sources]
+
+    assert left() == ["in/a.png"]
+    age(done.output)
+    assert left() == ["in/a.png"]
+    done.output.write_bytes(b"a new photograph")
+    assert left() == ["in/a.png", "out/a.png"]
+    with Manifest(done.task.folder) as manifest:
+        manifest.intend("b.png", "ab" * 32)
+    (done.task.folder / "b.png").write_bytes(b"a new photograph")
+    assert left() == ["in/a.png", "out/a.png", "out/b.png"]
+
+
+def test_patterns_do_not_lead_to_earlier_results(
+    done: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left(*inputs: str, output: str | None = None) -> list[str]:
+        found = without_earlier_results(discover(inputs), Path(output) if output else None)
+        return [source.path.as_posix() for source in found.sources if source.path]
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out" / "mine.png").write_bytes(b"mine")
+    assert left("*/*.png") == left("*") == left("**/*.png") == ["in/a.png", "out/mine.png"]
+    assert left("out/*.png", output="twice") == ["out/a.png", "out/mine.png"]
+    assert left("out/*.png", output="out") == ["out/mine.png"]
+    assert left("out/a.png", "out/mine.png", output="out") == ["out/mine.png"]
+
+
+def test_a_manifest_in_an_input_folder_is_not_trusted(done: Place, tmp_path: Path) -> None:
+    manifest = done.task.folder / FILE_NAME
+    manifest.unlink()
+    found = discover([str(tmp_path)])
+    manifest.mkdir()
+    kept = without_earlier_results(found)
+    assert kept.sources == found.sources
+    assert kept.skipped == Counter({BAD_MANIFEST: 1})
+    if hasattr(os, "mkfifo"):
+        manifest.rmdir()
+        os.mkfifo(manifest)
+        assert without_earlier_results(found).skipped == Counter({BAD_MANIFEST: 1})

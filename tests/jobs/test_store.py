@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path, PurePath
+from typing import Any
 
 import pytest
 
@@ -96,6 +99,33 @@ def test_a_file_where_a_folder_should_be(task: Task, tmp_path: Path) -> None:
     with FolderStore([task], {}) as store:
         (tmp_path / "out" / "deep").write_bytes(b"")
         with pytest.raises(OutputError, match="deep"):
+            store.put(task, b"clean", RECORD, replace=False)
+
+
+def test_a_closed_folder_below_concerns_its_results_only(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with FolderStore([task], {}) as store:
+        monkeypatch.setattr(os, "open", refuse)
+        with pytest.raises(OutputError, match="deep cannot be written"):
+            store.put(task, b"clean", RECORD, replace=False)
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(StorageError, match="out cannot be written any more"):
+            store.put(task, b"clean", RECORD, replace=False)
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize(("code", "kind"), [(errno.ENOSPC, StorageError), (errno.EACCES, OutputError)])
+def test_a_folder_that_cannot_be_made(
+    task: Task, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception]
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with FolderStore([task], {}) as store:
+        monkeypatch.setattr(Path, "mkdir", refuse)
+        with pytest.raises(kind, match="deep"):
             store.put(task, b"clean", RECORD, replace=False)
 
 

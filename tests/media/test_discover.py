@@ -123,7 +123,9 @@ def test_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found("[x].png") == ["[x].png"]  # a name that exists is no pattern
     assert found(str(tmp_path / "s?b")) == [(tmp_path / "sub" / "c.png").as_posix()]
     assert discover(["*"]).skipped == {"not a picture": 1, "hidden": 1}
-    assert not discover(["a1.*"]).sources[0].named
+    (match,) = discover(["a1.*"]).sources
+    assert (match.named, match.matched) == (True, Path())
+    assert discover([str(tmp_path / "s*")]).sources[0].matched == tmp_path
 
 
 def test_names_that_match_nothing_are_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

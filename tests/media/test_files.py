@@ -150,7 +150,7 @@ def test_a_name_too_long(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="does not exist"):
+    with pytest.raises(OutputError, match="does not exist"):
         write_atomically(tmp_path / "gone" / "a.png", b"x", replace=False)
 
 
@@ -167,7 +167,7 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
 def test_a_folder_that_is_closed(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(StorageError, match="cannot be written"):
+        with pytest.raises(OutputError, match="cannot be written"):
             write_atomically(tmp_path / "a.png", b"x", replace=False)
     finally:
         tmp_path.chmod(0o700)
@@ -179,7 +179,7 @@ def test_a_folder_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(StorageError, match=f"folder .*{tmp_path.name} cannot be written"):
+    with pytest.raises(OutputError, match=f"folder .*{tmp_path.name} cannot be written"):
         write_atomically(tmp_path / "a.png", b"x", replace=False)
 
 

@@ -120,6 +120,23 @@ def test_the_label_stands_for_the_path(tmp_path: Path) -> None:
         read(tmp_path / "secret", label="what came")
 
 
+def test_the_hash_is_that_of_the_bytes_the_tensors_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.pth"
+    path.write_bytes(PLAIN.read_bytes())
+    load = torch.load
+
+    def replaced_meanwhile(*args: object, **options: object) -> object:
+        path.write_bytes(b"another file")
+        return load(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch, "load", replaced_meanwhile)
+    checkpoint = read(path)
+    assert checkpoint.sha256 == fingerprint(PLAIN)
+    assert path.read_bytes() == b"another file"
+
+
 def test_fingerprint_is_sha256() -> None:
     assert fingerprint(PLAIN) == hashlib.sha256(PLAIN.read_bytes()).hexdigest()
 

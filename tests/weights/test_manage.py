@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,30 @@ def test_verify_finds_damage(store: Store, known: Catalog) -> None:
     (store.folder / "drizzle.json").unlink()
     with pytest.raises(CheckpointError, match="no record"):
         verify("drizzle", known=known)
+
+
+def test_a_kept_file_is_not_loaded_without_its_record(store: Store) -> None:
+    import_file(PLAIN, "mine")
+    path = store.path("mine")
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(CheckpointError, match="has changed since it was kept; import it again with --force"):
+        resolve("mine")
+    import_file(PLAIN, "mine", force=True)
+    assert resolve("mine") == path
+    (store.folder / "mine.json").unlink()
+    with pytest.raises(CheckpointError, match="no record"):
+        resolve("mine")
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
+def test_a_file_whose_name_is_no_unicode(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.pth")
+    path.write_bytes(PLAIN.read_bytes())
+    assert import_file(path, "mine").source == "caf\\udce9.pth"
+    record = store.record("mine")
+    assert record is not None
+    assert record.source == "caf\\udce9.pth"
+    assert verify("mine").variant == "plain"
 
 
 def test_verify_reads_the_values(store: Store, tmp_path: Path, known: Catalog) -> None:

@@ -114,6 +114,15 @@ def test_a_web_page(text: str, server: Server, target: Path, policy: Policy) -> 
     assert len(server.seen) == 1
 
 
+@pytest.mark.parametrize("code", [403, 410])
+def test_some_servers_say_otherwise_that_they_have_no_such_file(
+    code: int, server: Server, target: Path, policy: Policy
+) -> None:
+    missing, there = server.add("/m.pth", status(code)), server.add("/m.safetensors", whole(SMALL))
+    assert over_http([missing, there], target, policy=policy) == there
+    assert target.read_bytes() == SMALL
+
+
 def test_the_second_address(server: Server, target: Path, policy: Policy) -> None:
     there = server.add("/m.safetensors", whole(SMALL))
     assert over_http([server.url + "/m.pth", there], target, policy=policy) == there
@@ -155,11 +164,23 @@ def test_a_redirect_to_something_else(server: Server, target: Path, policy: Poli
 
 
 @pytest.mark.parametrize(
-    "url", ["m.pth", "/m.pth", "file:///m.pth", "ftp://a/m.pth", "http://", "https:///m.pth", ""]
+    "url",
+    [
+        "m.pth",
+        "/m.pth",
+        "file:///m.pth",
+        "ftp://a/m.pth",
+        "http://",
+        "https:///m.pth",
+        "",
+        "http://[",
+        "https://me:word@[x/m.pth",
+    ],
 )
 def test_no_address(url: str) -> None:
-    with pytest.raises(UsageError, match="no http or https address"):
+    with pytest.raises(UsageError, match="no http or https address") as refused:
         check_url(url)
+    assert "word" not in str(refused.value)
 
 
 def test_secrets_are_not_shown() -> None:
