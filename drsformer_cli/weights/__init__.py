@@ -6,7 +6,7 @@ Importing this costs nothing; torch and the network libraries are loaded when fi
 from __future__ import annotations
 
 from drsformer_cli.weights.catalog import Catalog, Entry, Figure, catalog
-from drsformer_cli.weights.checkpoint import Checkpoint, fingerprint, load_tensors, read
+from drsformer_cli.weights.checkpoint import Checkpoint, fingerprint, read
 from drsformer_cli.weights.download import Fetched, get, is_offline
 from drsformer_cli.weights.manage import Verified, import_file, resolve, verify
 from drsformer_cli.weights.store import Record, Store, cache_folder
@@ -26,7 +26,6 @@ __all__ = [
     "get",
     "import_file",
     "is_offline",
-    "load_tensors",
     "read",
     "resolve",
     "verify",

@@ -81,15 +81,6 @@ def read(path: Path, *, label: str | None = None, limit: int = MAX_BYTES) -> Che
     return Checkpoint({name: value.contiguous() for name, value in tensors.items()}, config, sha256)
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint file by name, on the CPU, as stored; the file is checked as in `read`.
-
-    Raises:
-        CheckpointError: as `read` does.
-    """
-    return read(path).tensors
-
-
 def fingerprint(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal.
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from drsformer_cli.errors import CheckpointError
-from drsformer_cli.weights import fingerprint, load_tensors, read
+from drsformer_cli.weights import fingerprint, read
 from tests.weights.samples import GOLDEN, PLAIN, WRONG, Tensors, bomb, code, full, tiny
 
 
@@ -35,26 +35,26 @@ def test_every_form_of_pth(form: str, prefix: str, old: bool, tmp_path: Path) ->
     path = tmp_path / "model.pth"
     content = tensors if form == "bare" else {"epoch": 3, form: tensors}
     torch.save(content, path, _use_new_zipfile_serialization=not old)
-    assert same(load_tensors(path), tiny())
+    assert same(read(path).tensors, tiny())
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ""])
 def test_safetensors_under_any_name(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"model{suffix}"
     save_file(tiny(), path, {"made": "here"})
-    assert same(load_tensors(path), tiny())
+    assert same(read(path).tensors, tiny())
 
 
 def test_params_come_before_params_ema(tmp_path: Path) -> None:
     other = {name: value + 1 for name, value in tiny().items()}
     torch.save({"params_ema": other, "params": tiny()}, tmp_path / "two.pth")
-    assert same(load_tensors(tmp_path / "two.pth"), tiny())
+    assert same(read(tmp_path / "two.pth").tensors, tiny())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_the_stored_precision_stays(dtype: torch.dtype, tmp_path: Path) -> None:
     torch.save({"params": {name: value.to(dtype) for name, value in tiny().items()}}, tmp_path / "m.pth")
-    assert {value.dtype for value in load_tensors(tmp_path / "m.pth").values()} == {dtype}
+    assert {value.dtype for value in read(tmp_path / "m.pth").tensors.values()} == {dtype}
 
 
 @pytest.mark.parametrize("variant", ["plain", "mefc"])
@@ -73,7 +73,7 @@ def test_each_wrong_kind_is_refused_in_one_sentence(kind: str, tmp_path: Path) -
     path = tmp_path / "wrong.pth"
     make(path)
     with pytest.raises(CheckpointError) as caught:
-        load_tensors(path)
+        read(path)
     message = str(caught.value)
     assert word in message
     assert message.startswith(str(path))
@@ -83,7 +83,7 @@ def test_each_wrong_kind_is_refused_in_one_sentence(kind: str, tmp_path: Path) -
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
-        load_tensors(tmp_path / "none.pth")
+        read(tmp_path / "none.pth")
     with pytest.raises(CheckpointError, match="does not exist"):
         fingerprint(tmp_path / "none.pth")
 
@@ -93,7 +93,7 @@ def test_code_in_a_pickle_is_named_and_not_run(form: str, tmp_path: Path) -> Non
     marker = tmp_path / "ran"
     path = code(tmp_path / "evil.pth", marker, form)
     with pytest.raises(CheckpointError, match=r"holds code .*\((posix|nt|os)\.system\).* not run"):
-        load_tensors(path)
+        read(path)
     assert not marker.exists()
 
 
@@ -102,7 +102,7 @@ def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(3 * 1024**3)  # sparse: takes no room
     with pytest.raises(CheckpointError, match="too big"):
-        load_tensors(path)
+        read(path)
     with pytest.raises(CheckpointError, match="too big"):
         read(PLAIN, limit=1000)
 
@@ -161,7 +161,7 @@ def test_a_damaged_file_is_read_right_or_refused(
     path = tmp_path / "damaged.pth"
     path.write_bytes(data if near_end else data[:cut] if cut % 3 == 0 else data)
     try:
-        tensors = load_tensors(path)
+        tensors = read(path).tensors
     except CheckpointError:
         return
     assert same(tensors, tiny(GOLDEN / "tiny_biasfree.pth"))
@@ -189,7 +189,7 @@ def test_a_file_without_checksum_never_raises_anything_else(
         data[position % where] = value
     path.write_bytes(data)
     try:
-        tensors = load_tensors(path)
+        tensors = read(path).tensors
     except CheckpointError:
         return
     assert len(tensors) == 188

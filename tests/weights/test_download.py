@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 
 from drsformer_cli.errors import CheckpointError, DownloadError, UsageError, WeightsError
-from drsformer_cli.weights import Catalog, Store, fingerprint, get, import_file, load_tensors, resolve, verify
+from drsformer_cli.weights import Catalog, Store, fingerprint, get, import_file, read, resolve, verify
 from drsformer_cli.weights.transfer import Policy
 from tests.weights.conftest import DRIVE_ID, left_in
 from tests.weights.samples import COMMON, MEFC, PLAIN, WRONG, code, tiny
@@ -54,7 +54,7 @@ def test_a_model_is_fetched_once(
     assert first.path == second.path == resolve("drizzle", known=known)
     assert server.seen == ["/m.pth"]
     assert left_in(cache) == BOTH
-    assert same(load_tensors(first.path), tiny())
+    assert same(read(first.path).tensors, tiny())
     record = store.record("drizzle")
     assert record is not None
     assert (record.source, record.original_sha256) == (url, fingerprint(PLAIN))
@@ -76,7 +76,7 @@ def test_a_mirror(
     body = BODY if suffix == ".pth" else save(tiny())
     server.add(f"/models/drizzle{suffix}", whole(body))
     monkeypatch.setenv("DERAIN_WEIGHTS_MIRROR", f"{server.url}/models{slash}")
-    assert same(load_tensors(fetch().path), tiny())
+    assert same(read(fetch().path).tensors, tiny())
     assert server.seen[-1] == f"/models/drizzle{suffix}"
 
 
@@ -101,7 +101,7 @@ def test_a_second_download_must_be_the_same(
         fetch(url=url)
     assert left_in(cache) == ["drizzle.json"]
     server.add("/m.pth", whole(BODY))
-    assert same(load_tensors(fetch(url=url).path), tiny())
+    assert same(read(fetch(url=url).path).tensors, tiny())
 
 
 def test_a_damaged_file_is_fetched_again(fetch: Any, server: Server, store: Store, another: bytes) -> None:
@@ -109,14 +109,14 @@ def test_a_damaged_file_is_fetched_again(fetch: Any, server: Server, store: Stor
     path = fetch(url=url).path
     path.write_bytes(path.read_bytes()[:-3])
     assert fetch(url=url).downloaded
-    assert same(load_tensors(path), tiny())
+    assert same(read(path).tensors, tiny())
 
 
 def test_force_accepts_another(fetch: Any, server: Server, store: Store, another: bytes) -> None:
     url = server.add("/m.pth", whole(BODY), whole(another))
     fetch(url=url)
     assert fetch(url=url, force=True).downloaded
-    assert not same(load_tensors(store.path("drizzle")), tiny())
+    assert not same(read(store.path("drizzle")).tensors, tiny())
     assert not fetch(url=url).downloaded
 
 
@@ -242,7 +242,7 @@ def test_not_offline(value: str, fetch: Any, server: Server, monkeypatch: pytest
 
 FETCH = f"""
 import sys
-from drsformer_cli.weights import Catalog, Entry, get
+from drsformer_cli.weights import Catalog, Entry, get, read
 from drsformer_cli.weights.transfer import Policy
 entry = Entry("drizzle", about="", variant="plain", licence="", drive_id="{DRIVE_ID}")
 print("ready", flush=True)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from drsformer_cli.errors import CheckpointError, DerainError, UsageError, WeightsError
-from drsformer_cli.weights import Catalog, Store, fingerprint, import_file, load_tensors, resolve, verify
+from drsformer_cli.weights import Catalog, Store, fingerprint, import_file, read, resolve, verify
 from tests.weights.conftest import left_in
 from tests.weights.samples import COMMON, MEFC, PLAIN, WRONG, code, tiny
 from tests.weights.test_checkpoint import same
@@ -21,7 +21,7 @@ def test_import_and_find(store: Store, cache: Path) -> None:
     before = fingerprint(PLAIN)
     record = import_file(PLAIN, "mine")
     assert resolve("mine") == cache / "mine.safetensors"
-    assert same(load_tensors(resolve("mine")), tiny())
+    assert same(read(resolve("mine")).tensors, tiny())
     assert (record.variant, record.source, record.original_sha256) == ("plain", "tiny_plain.pth", before)
     assert fingerprint(PLAIN) == before
     assert left_in(cache) == ["mine.json", "mine.safetensors"]
@@ -77,7 +77,7 @@ def test_a_failed_replacement_keeps_the_old_one(tmp_path: Path, store: Store) ->
     WRONG["a NaN"][0](tmp_path / "wrong.pth")
     with pytest.raises(CheckpointError):
         import_file(tmp_path / "wrong.pth", "mine", force=True)
-    assert same(load_tensors(resolve("mine")), tiny())
+    assert same(read(resolve("mine")).tensors, tiny())
 
 
 def test_names_of_the_catalogue_take_only_their_own(known: Catalog, store: Store, cache: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from drsformer_cli.errors import StorageError, UsageError, WeightsError
-from drsformer_cli.weights import Store, cache_folder, fingerprint, load_tensors, read
+from drsformer_cli.weights import Store, cache_folder, fingerprint, read
 from drsformer_cli.weights.store import check_name
 from tests.weights.conftest import left_in
 from tests.weights.samples import PLAIN, tiny
@@ -45,7 +45,7 @@ def test_what_is_kept(store: Store, cache: Path) -> None:
     keep(store)
     assert left_in(cache) == ["mine.json", "mine.safetensors"]
     assert store.names() == ["mine"]
-    assert same(load_tensors(store.path("mine")), tiny())
+    assert same(read(store.path("mine")).tensors, tiny())
     with safe_open(store.path("mine"), "pt") as file:
         assert file.metadata() == {"format": "pt", "name": "mine", "variant": "plain", "source": "somewhere"}
     record = store.record("mine")
