@@ -13,7 +13,7 @@ from drsformer_cli.cli.words import duration
 from drsformer_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from drsformer_cli.training.loop import Progress
+    from drsformer_cli.training.loop import Progress, Training
 
 REPORT_EVERY = 50
 
@@ -61,11 +61,26 @@ def train(
         recipe = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
     chosen = choose_device(parse_device(device))
     training = Training(recipe, photographs, output, device=str(chosen), minutes=minutes)
-    if training.step and not quiet:
-        typer.echo(f"going on from step {training.step}", err=True)
-    model = training.run(_silent if quiet else _report)
+    if not quiet:
+        typer.echo(_opening(training), err=True)
+    try:
+        model = training.run(_silent if quiet else _report)
+    except KeyboardInterrupt as stop:
+        at = f"goes on from step {training.saved}" if training.saved else "starts anew: nothing was saved yet"
+        raise type(stop)(f"interrupted at step {training.step}; the same command {at}.") from None
     if not quiet:
         typer.echo(f"{model}: use it with derain PICTURES -m {model}")
+
+
+def _opening(training: Training) -> str:
+    """Say what is about to happen."""
+    schedule = training.recipe.schedule
+    count, device = len(training.photographs.pictures), training.device
+    length = f"{schedule.steps} steps" if training.minutes is None else f"{training.minutes:g} minutes"
+    if training.share >= 1:
+        return f"finished before: {length} are done"
+    start = f"going on from step {training.step}" if training.step else "training"
+    return f"{start} on {count} photographs, {length} in all, on {device}"
 
 
 def _silent(_progress: Progress) -> None:
@@ -74,7 +89,7 @@ def _silent(_progress: Progress) -> None:
 
 def _report(progress: Progress) -> None:
     """Say now and then, and after each validation, how it goes."""
-    if progress.scores is None and progress.step % REPORT_EVERY:
+    if progress.scores is None and progress.step != 1 and progress.step % REPORT_EVERY:
         return
     share = max(progress.share, 1e-9)
     left = duration(progress.minutes * 60 * (1 - share) / share)

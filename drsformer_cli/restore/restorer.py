@@ -151,11 +151,13 @@ class Restorer:
             out, as `describe` gives it. It has smaller tiles than planned if memory ran out all the same.
 
         Raises:
-            UsageError: for another shape or dtype, or values that are no numbers.
+            UsageError: for anything but such an array, and for values that are no numbers.
             CheckpointError: if the network's answer is no picture.
             MemoryLimitError: if not even the smallest tile fits.
             InputError: if the picture itself fills the memory limit.
         """
+        if not isinstance(rainy, np.ndarray):
+            raise UsageError(f"a picture must be a NumPy array, not a {type(rainy).__name__}")
         if rainy.ndim != 3 or rainy.shape[2] != 3 or 0 in rainy.shape or rainy.dtype not in WHITE:
             raise UsageError(
                 f"a picture must be (H, W, 3) uint8, uint16 or float32, not {rainy.shape} {rainy.dtype}"

@@ -108,7 +108,7 @@ def split(folder: Path, held_out: int, side: int) -> tuple[list[Path], list[Path
                     files.append(file)
     if len(files) <= held_out:
         raise UsageError(
-            f"{folder} holds {len(files)} pictures of {side} x {side} pixels or more; training takes more "
-            f"than {held_out}"
+            f"{folder} holds {len(files)} pictures of {side} x {side} pixels or more; training "
+            f"needs at least {held_out + 1}, and better hundreds"
         )
     return files[:-held_out], files[-held_out:]

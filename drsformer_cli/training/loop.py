@@ -82,7 +82,7 @@ class Training:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
-        self.step, self.minutes_done = 0, 0.0
+        self.step, self.saved, self.minutes_done = 0, 0, 0.0
         self.checkpoint, self.model = folder / "checkpoint.pt", folder / "model.safetensors"
         if self.checkpoint.exists():
             self._resume()
@@ -113,7 +113,7 @@ class Training:
             if self.step % schedule.validate_every == 0 or self.share >= 1:
                 scores = validate(self.average, self.held_out, self.recipe.rain, self.device)
                 self._save(scores)
-            report(Progress(self.step, share, self.minutes_done, loss, rate, scores))
+            report(Progress(self.step, self.share, self.minutes_done, loss, rate, scores))
         return self._export()
 
     @property
@@ -155,6 +155,7 @@ class Training:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         write_atomically(self.checkpoint, buffer.getvalue(), replace=True)
+        self.saved = self.step
         log = self.folder / "log.csv"
         new = not log.exists()
         with log.open("a", newline="", encoding="utf-8") as file:
@@ -180,7 +181,8 @@ class Training:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.minutes_done = state["step"], state["minutes"]
+        self.step = self.saved = state["step"]
+        self.minutes_done = state["minutes"]
 
     def _export(self) -> Path:
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.average.state_dict().items()}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drsformer_cli.cli import doctor
+from drsformer_cli.cli import doctor, train
+from drsformer_cli.training.loop import Progress
 from tests.cli.conftest import Command, run_process, write_picture
 
 RECIPE = """
@@ -53,11 +54,35 @@ def test_a_trained_model_restores_pictures(
     assert trained.status == 0, trained.err
     assert "step 4" in trained.err
     assert "held-out photographs, dB: lines" in trained.err
+    assert "training on 1 photographs, 4 steps in all, on cpu" in trained.err
+    assert "step 4, 100.0%" in trained.err
+    assert "finished before: 4 steps are done" in derain(*words).err
     again = derain(*words, "-q")
     assert (again.status, again.err, again.out) == (0, "", "")
     model = tmp_path / "run" / "model.safetensors"
     restored = derain(photos, "-o", tmp_path / "out", "-m", model, "--device", "cpu")
     assert restored.status == 0, restored.err
+
+
+@pytest.mark.parametrize(("step", "word"), [(1, "starts anew"), (3, "goes on from step 2")])
+def test_an_interrupted_training_says_how_to_go_on(
+    derain: Command,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    word: str,
+) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_report", interrupt)
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    words = ["-o", tmp_path / "run", "--config", tmp_path / "recipe.toml", "--device", "cpu"]
+    outcome = derain("train", photographs, *words)
+    assert outcome.status == 130
+    assert f"interrupted at step {step}; the same command {word}" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -67,7 +92,7 @@ def test_a_trained_model_restores_pictures(
         ([".", "--minutes", "-1"], "--minutes must be positive"),
         ([".", "--config", "none.toml"], "the recipe none.toml cannot be read"),
         ([".", "--device", "tpu"], "--device tpu is not known"),
-        (["."], "holds 0 pictures"),
+        (["."], "needs at least 9"),
     ],
 )
 def test_wrong_words_for_a_training(

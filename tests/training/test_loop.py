@@ -120,7 +120,7 @@ def test_patches_are_seeded_and_in_range(photographs: Path) -> None:
 def test_photographs_that_cannot_serve_are_named(photographs: Path, tmp_path: Path) -> None:
     train, held_out = split(photographs, 1, 192)
     assert [file.name for file in (*train, *held_out)] == ["0.png", "1.png", "2.png", "3.png"]
-    with pytest.raises(UsageError, match="more than 4"):
+    with pytest.raises(UsageError, match="at least 5"):
         split(photographs, 4, 192)
     with pytest.raises(UsageError, match="holds 0 pictures of 256 x 256"):
         split(photographs, 1, 256)
