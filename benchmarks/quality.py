@@ -1,6 +1,6 @@
 """Quality of a model on folders of pictures: mean PSNR of luma (`rain200`), of the input and of the result.
 
-    python benchmarks/quality.py FOLDER... [--model NAME|FILE]
+    python benchmarks/quality.py FOLDER... [--model NAME|FILE] [--precision WORD] [--ensemble]
 
 A folder with `rainy` and `clean` in it is scored as pairs, by equal stems; any other as clean pictures, which
 a model should leave alone: there the result is compared with the input.
@@ -44,9 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--model", default="compact")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--ensemble", action="store_true")
     parser.add_argument("--single", action="store_true", help="print every picture, too")
     options = parser.parse_args()
-    model = derain.load(options.model)
+    model = derain.load(options.model, precision=options.precision, ensemble=options.ensemble)
     print("| pictures | number | input, dB | result, dB | gain, dB |\n|---|---|---|---|---|")
     for folder in options.folders:
         rows = score(folder, model, single=options.single)

@@ -99,7 +99,7 @@ MemoryOption = Annotated[
 ]
 EnsembleOption = Annotated[
     bool,
-    typer.Option("--ensemble", help="Mean over the eight flips and turns: a little better, 8 times slower."),
+    typer.Option("--ensemble", help="Mean over flips and turns: a little better, 4 or 8 times slower."),
 ]
 StrengthOption = Annotated[
     float, typer.Option("--strength", metavar="0..1", help="How much of the result to blend with the input.")

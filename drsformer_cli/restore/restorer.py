@@ -42,7 +42,8 @@ def load(
         tile: `auto` (whole as long as memory allows), `off` (whole, always), or a tile's side in pixels.
         overlap: pixels that neighbouring tiles share; 32 unless told.
         memory: budget in bytes; the machine's, container's or GPU's own memory unless told.
-        ensemble: mean over the eight flips and turns; eight times the work.
+        ensemble: mean over the eight flips and turns, eight times the work; over the four flips alone for a
+            model whose file says that it knows falling rain only (`ensemble: flips` in its metadata).
         strength: 0..1, how much of the restoration is taken; the rest is the input.
 
     Raises:
@@ -62,6 +63,7 @@ def load(
         overlap=overlap,
         memory=memory,
         ensemble=ensemble,
+        turns=checkpoint.metadata.get("ensemble") != "flips",
         strength=strength,
         model=checkpoint.sha256,
     )
@@ -84,6 +86,7 @@ class Restorer:
         overlap: int | None = None,
         memory: int | None = None,
         ensemble: bool = False,
+        turns: bool = True,
         strength: float = 1.0,
         model: str = "",
     ) -> None:
@@ -93,7 +96,12 @@ class Restorer:
             raise UsageError(f"strength must be between 0 and 1, not {strength}")
         if memory is not None and memory <= 0:
             raise UsageError(f"the memory budget must be positive, not {memory} bytes")
-        self.device, self.precision, self.ensemble, self.strength = device, precision, ensemble, strength
+        self.device, self.precision, self.strength = device, precision, strength
+        # A picture on its side shows rain that flies level: a view only for a network that has seen such.
+        self.views = [
+            (flip, turn) for flip in (False, True) for turn in (0, 1, 2, 3) if turns or turn % 2 == 0
+        ]
+        self.views = self.views if ensemble else self.views[:1]
         # A budget is only ever a smaller limit: no wish makes a machine larger.
         self.limit = min(memory_limit(device), memory or memory_limit(device))
         self.config = network.config
@@ -202,16 +210,15 @@ class Restorer:
             plan = Plan(tile, min(self.overlap, min(tile) // 2), False, plan.memory)
 
     def _through(self, picture: Tensor) -> Tensor:
-        """(1, 3, H, W) through the network, once or as the mean over the eight flips and turns."""
-        if not self.ensemble:
+        """(1, 3, H, W) through the network, as the mean over the views there are of it."""
+        if len(self.views) == 1:
             return self._forward(picture)
         total = torch.zeros_like(picture)
-        for turns in range(4):
-            for flip in (False, True):
-                seen = torch.rot90(picture.flip(-1) if flip else picture, turns, (-2, -1))
-                back = torch.rot90(self._forward(seen), -turns, (-2, -1))
-                total += back.flip(-1) if flip else back
-        return total.div_(8)
+        for flip, turn in self.views:
+            seen = torch.rot90(picture.flip(-1) if flip else picture, turn, (-2, -1))
+            back = torch.rot90(self._forward(seen), -turn, (-2, -1))
+            total += back.flip(-1) if flip else back
+        return total.div_(len(self.views))
 
     @torch.no_grad()
     def _forward(self, picture: Tensor) -> Tensor:

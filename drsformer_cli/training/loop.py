@@ -192,6 +192,7 @@ class Training:
             "steps": str(self.step),
             "minutes": f"{self.minutes_done:.1f}",
             "rain": shares,
+            "ensemble": "flips",  # its rain falls: level rain, as in a picture on its side, it has not seen
             "schedule": ", ".join(f"{key} {value}" for key, value in asdict(self.recipe.schedule).items()),
         }
         write_atomically(self.model, save(tensors, metadata), replace=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import re
 import stat
@@ -39,11 +40,19 @@ _NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A sound checkpoint: its tensors on the CPU by name, the network they make, the SHA-256 of its bytes."""
+    """A sound checkpoint.
+
+    Attributes:
+        tensors: on the CPU, by name.
+        config: of the network they make.
+        sha256: of the file's bytes.
+        metadata: what a safetensors file says of itself; empty for a `.pth`.
+    """
 
     tensors: dict[str, Tensor]
     config: DRSformerConfig
     sha256: str
+    metadata: Mapping[str, str]
 
 
 def read(path: Path, *, label: str | None = None, limit: int = MAX_BYTES) -> Checkpoint:
@@ -63,8 +72,10 @@ def read(path: Path, *, label: str | None = None, limit: int = MAX_BYTES) -> Che
     # Read once: the file may be replaced or cut while we look, and what is hashed must be what is used.
     data = _bytes(path, label, limit)
     sha256 = hashlib.sha256(data).hexdigest()
+    metadata: Mapping[str, str] = {}
     if kind == "safetensors":
         content: Any = _read_safetensors(data, label)
+        metadata = _metadata(data)
     else:
         if kind == "zip":
             _check_archive(data, label, limit)
@@ -78,7 +89,14 @@ def read(path: Path, *, label: str | None = None, limit: int = MAX_BYTES) -> Che
     except CheckpointError as error:
         raise CheckpointError(f"{label}: {error}") from None
     _check_values(tensors, label)
-    return Checkpoint({name: value.contiguous() for name, value in tensors.items()}, config, sha256)
+    return Checkpoint({name: value.contiguous() for name, value in tensors.items()}, config, sha256, metadata)
+
+
+def _metadata(data: bytes) -> Mapping[str, str]:
+    """Return the words in the header of a safetensors file that was read without complaint."""
+    length = int.from_bytes(data[:8], "little")
+    words: dict[str, str] = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+    return words
 
 
 def fingerprint(path: Path) -> str:

@@ -181,7 +181,13 @@ class Store:
         from safetensors.torch import save
 
         variant = checkpoint.config.variant
-        described = {"format": "pt", "name": name, "variant": variant, "source": source}
+        described = {
+            **checkpoint.metadata,
+            "format": "pt",
+            "name": name,
+            "variant": variant,
+            "source": source,
+        }
         made, note = bench / "model", bench / "record"
         with _storage_errors(self.folder):
             # Cloned: tensors of a .pth may share memory, which the format refuses.

@@ -92,6 +92,19 @@ def test_the_ensemble_is_the_mean_over_eight_flips_and_turns() -> None:
     np.testing.assert_allclose(mirror(rainy), rainy / 2 + shifts / 8, atol=1e-6)
 
 
+def test_a_network_that_knows_falling_rain_only_is_not_turned_on_its_side() -> None:
+    rainy = noise(16, 24, np.float32)
+    mirror = Restorer(Mirror(), device=CPU, ensemble=True, turns=False)  # type: ignore[arg-type]
+    shifts = np.roll(rainy, 1, axis=1) + np.roll(rainy, -1, axis=1)
+    np.testing.assert_allclose(mirror(rainy), rainy / 2 + shifts / 4, atol=1e-6)
+
+
+def test_a_models_file_says_which_views_it_knows(golden: Path, tmp_path: Path) -> None:
+    assert len(derain.load(golden / "tiny_mefc.pth", device="cpu", ensemble=True).views) == 8
+    assert len(derain.load("compact", device="cpu", ensemble=True).views) == 4
+    assert len(derain.load("compact", device="cpu").views) == 1
+
+
 def test_bf16_is_near_fp32() -> None:
     rainy = noise(40, 40, np.float32)
     difference = np.abs(restorer(precision="bf16")(rainy) - restorer()(rainy))

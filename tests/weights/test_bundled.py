@@ -60,6 +60,13 @@ def test_it_gains_on_rain(shared_data: Path, name: str, least: float, most: int)
     assert np.mean(gains(shared_data / "pairs" / name, most)) >= least
 
 
+def test_the_ensemble_does_no_harm(shared_data: Path) -> None:
+    folder = shared_data / "pairs" / "rain200l"
+    rainy, clean = read(folder / "rainy" / "3.png"), read(folder / "clean" / "3.png")
+    one, mean = (derain.load("compact", device="cpu", ensemble=wanted)(rainy) for wanted in (False, True))
+    assert derain.psnr(mean, clean) > derain.psnr(one, clean)
+
+
 def test_it_leaves_clean_pictures_alone(shared_data: Path) -> None:
     assert np.mean(selves(shared_data / "kodak", 3)) >= SELF
 

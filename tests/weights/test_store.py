@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from safetensors import safe_open
+from safetensors.torch import save
 
 from drsformer_cli.errors import StorageError, UsageError, WeightsError
 from drsformer_cli.weights import Store, cache_folder, fingerprint, read
@@ -54,6 +55,16 @@ def test_what_is_kept(store: Store, cache: Path) -> None:
     assert record.sha256 == fingerprint(store.path("mine"))
     assert record.added.endswith("+00:00")
     assert store.is_whole("mine")
+
+
+def test_what_a_file_says_of_itself_is_kept(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_bytes(save(tiny(), {"ensemble": "flips", "name": "other"}))
+    checkpoint = read(tmp_path / "mine.safetensors")
+    assert checkpoint.metadata == {"ensemble": "flips", "name": "other"}
+    with store.lock("mine"), store.workshop("mine") as bench:
+        store.keep("mine", checkpoint, bench, source="here", original_sha256=checkpoint.sha256)
+    kept = read(store.path("mine")).metadata
+    assert (kept["ensemble"], kept["name"]) == ("flips", "mine")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="mode bits are POSIX")
