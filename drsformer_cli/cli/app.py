@@ -7,6 +7,8 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
@@ -37,6 +39,7 @@ Examples:
 A first word that is no command is a path: `derain photos/` is short for `derain run photos/`, and `derain run
 --help` lists its options. A folder called like a command is written ./weights.
 """
+_PARSER_ERROR: Any = typer.BadParameter.__base__  # typer has it from click, or from a copy of its own
 COMMAND_LIKE = re.compile(r"[A-Za-z-]+")
 
 
@@ -49,10 +52,13 @@ class PathsOrCommand(typer.core.TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of a command line, which may leave out `run`."""
-        return super().parse_args(ctx, self.with_run(args))
+        with _usage_in_one_line():
+            return super().parse_args(ctx, self.with_run(args))
 
     def with_run(self, words: list[str]) -> list[str]:
         """Put `run` before words that begin with no command and none of the options that stand before one."""
+        if words and words[0] == "help" and not Path("help").exists():
+            return [*words[1:], "--help"]
         if not words or words[0] in self.commands or words[0] in self._own_options():
             return words
         if not words[0].startswith("-"):
@@ -60,7 +66,7 @@ class PathsOrCommand(typer.core.TyperGroup):
         return ["run", *words]
 
     def _own_options(self) -> set[str]:
-        return {"--help", *(name for option in self.params for name in option.opts)}
+        return {"--help", "-h", *(name for option in self.params for name in option.opts)}
 
     def _refuse_typo(self, word: str) -> None:
         """Raise UsageError for a word that looks like a misspelt command and is no path."""
@@ -73,13 +79,44 @@ class PathsOrCommand(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and end with the status of a signal when one stopped it."""
         try:
-            return super().invoke(ctx)
+            with _usage_in_one_line():
+                return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             say(str(stop) or "interrupted.")
             sys.exit(143 if isinstance(stop, Terminated) else 130)
 
 
+@contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    """Turn what the parser of options raises into a UsageError of ours."""
+    try:
+        yield
+    except _PARSER_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the whole help, which is no error of the user
+            raise
+        raise UsageError(refusal(error)) from None
+
+
+def refusal(error: Any) -> str:
+    """Return an error of the parser of options as one sentence that names the option."""
+    names = getattr(getattr(error, "param", None), "opts", None)
+    if not isinstance(error, typer.BadParameter) or not names or not error.message:
+        text = error.format_message().rstrip(".")
+        where = f": `{error.ctx.command_path} -h` lists what there is" if error.ctx is not None else ""
+        return f"{text[:1].lower()}{text[1:]}{where}."
+    message = error.message.rstrip(".")
+    if choice := re.search(r"'(.*)' is not one of (.*)", message, re.DOTALL):
+        *others, last = re.findall(r"'([^']*)'", choice[2])
+        return f"{names[-1]} {choice[1]} is not known: give {', '.join(others)} or {last}."
+    cause: Any = error.__cause__
+    if message.startswith("Input should ") and hasattr(cause, "errors"):
+        value = cause.errors()[0]["input"]  # typer's newer way leaves it out of the sentence
+        message = f"{value} {message.removeprefix('Input ').partition(',')[0]}"
+    return f"{names[-1]} {message}."
+
+
 app = typer.Typer(
+    context_settings={"help_option_names": ["-h", "--help"]},
     cls=PathsOrCommand,
     help=HELP,
     no_args_is_help=True,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +21,17 @@ STREAM = "-"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: the pictures and their places, what the search left out, the format of the files."""
+    """What a run does: the pictures and their places, what the search left out, the format of the files.
+
+    `where` says in words where the results are to be found.
+    """
 
     tasks: list[Task]
     left_out: Counter[str]
     format: str | None
     quality: int | None
+    to_convert: Sequence[Path] = ()
+    where: str = ""
 
     def written(self) -> dict[str, str | int | None]:
         """Return what decides the bytes of a file besides its pixels."""
@@ -97,7 +104,8 @@ class Order:
             if self.suffix:
                 raise UsageError(f"--suffix does not go with -o {self.output}: it is the whole name already.")
             format = self._format_of(self.output, source)
-            return Plan([single_task(source, self.output)], found.skipped, format, self.quality)
+            task = single_task(source, self.output)
+            return Plan([task], found.skipped, format, self.quality, where=task.place)
         if self.inputs == [STREAM]:
             raise UsageError(
                 f"-o {self.output} is a folder, but what comes from a pipe has no name: name a file."
@@ -107,7 +115,7 @@ class Order:
                 f"-o {self.output} is a file that holds no picture: give a folder, or a picture's name."
             )
         tasks = plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix)
-        return Plan(tasks, found.skipped, self.format, self.quality)
+        return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, _folders_of(tasks))
 
     def _the_one(self, sources: list[Source]) -> Source:
         if len(sources) != 1 or not (sources[0].named or sources[0].path is None):
@@ -130,8 +138,11 @@ class Order:
         if wanted == source.relative.suffix.lower():
             return None
         if wanted[1:] not in FORMATS:
+            kind = source.relative.suffix.lower()
+            what = f"a {kind} picture" if source.path is not None and kind else "this picture"
             raise UsageError(
-                f"-o {output} names a kind that only such a file can be made into: give a .png instead."
+                f"-o {output}: {what} cannot be written as {wanted}: "
+                "give a name in .png, .jpg, .webp or .tif."
             )
         return wanted[1:]
 
@@ -147,3 +158,15 @@ class Order:
         # a folder that holds an input itself is no place to keep out of
         leads = [real(place) for place in places]
         return [folder for folder in folders if not any(lead.is_relative_to(real(folder)) for lead in leads)]
+
+
+def _folders_of(tasks: Sequence[Task]) -> str:
+    """Return the folder of the results as the user would type it, or the first and how many more."""
+    from drsformer_cli.jobs.naming import from_here
+
+    folders = list(dict.fromkeys(task.folder for task in tasks))
+    if not folders:
+        return ""
+    first = from_here(folders[0]).rstrip(os.sep) + os.sep
+    more = len(folders) - 1
+    return first + (f" and {more} more folder{'s' if more > 1 else ''}" if more else "")

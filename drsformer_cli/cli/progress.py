@@ -9,8 +9,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from drsformer_cli.cli.tally import Tally
-from drsformer_cli.cli.words import duration, printable
+from drsformer_cli.cli.words import duration, number, printable
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
+
+HANDFUL = 5  # lines: a failure that lies further back is told again at the end
 
 
 class Display:
@@ -31,9 +33,13 @@ class Display:
         """Say how it went, and why each failed picture did."""
         for failure in self.tally.failures:
             self.line(f"derain: {failure_line(failure)}")
-            if self.verbose and failure.details:
-                for line in failure.details.rstrip().split("\n"):
-                    self.line(f"  {line}")
+            self.details(failure)
+
+    def details(self, failure: Failed) -> None:
+        """Write the traceback of a failure that nobody expected, with -v."""
+        if self.verbose and failure.details:
+            for line in failure.details.rstrip().split("\n"):
+                self.line(f"  {line}")
 
     def line(self, text: str) -> None:
         """Write one line as it is: no markup, no wrapping, no control characters."""
@@ -57,6 +63,10 @@ def failure_line(failure: Failed) -> str:
 class PlainDisplay(Display):
     """One line a picture, for logs and pipes."""
 
+    def __init__(self, console: Console, tally: Tally, *, verbose: bool = False) -> None:
+        super().__init__(console, tally, verbose=verbose)
+        self._lines_since_failure: int | None = None
+
     def show(self, event: Event) -> None:
         """Write a line when a picture is through."""
         if isinstance(event, Started):
@@ -65,11 +75,13 @@ class PlainDisplay(Display):
         if isinstance(event, Done):
             took = duration(event.record.seconds)
             self.line(
-                f"{position} {event.task.name} -> {event.task.place} ({event.megapixels:.2f} MP, {took})"
+                f"{position} {event.task.name} -> {event.task.place} ({number(event.megapixels)} MP, {took})"
             )
             self.notes(event)
         elif isinstance(event, Failed):
-            self.line(f"{position} {event.task.name}: failed")
+            self.line(f"{position} failed: {failure_line(event)}")
+            self.details(event)
+            self._lines_since_failure = self._lines_since_failure or 0
         elif self.verbose:
             self.line(f"{position} {event.task.name}: {event.reason}")
 
@@ -88,9 +100,20 @@ class PlainDisplay(Display):
         self.line(text)
 
     def end(self) -> None:
-        """Write the sums, then the failures."""
+        """Write the sums, then the failures unless all of them can still be seen above."""
         self.line(self.tally.sentence())
-        super().end()
+        since = self._lines_since_failure
+        if since is None:
+            super().end()
+        elif since > HANDFUL:
+            for failure in self.tally.failures:
+                self.line(f"derain: {failure_line(failure)}")
+
+    def line(self, text: str) -> None:
+        """Write one line, and count it."""
+        super().line(text)
+        if self._lines_since_failure is not None:
+            self._lines_since_failure += 1
 
 
 class LiveDisplay(PlainDisplay):
@@ -115,7 +138,7 @@ class LiveDisplay(PlainDisplay):
         elif isinstance(event, Skipped) and self.verbose:
             self.line(f"{event.task.name}: {event.reason}")
         left = self.tally.seconds_left()
-        pace = f"{self.tally.speed():.2f} MP/s" + (f", {duration(left)} left" if left is not None else "")
+        pace = f"{number(self.tally.speed())} MP/s" + (f", {duration(left)} left" if left is not None else "")
         self._progress.update(self._bar, completed=self.tally.ended, pace=pace if self.tally.done else "")
         if isinstance(event, Started):
             self._progress.update(self._bar, description=printable(event.task.name))

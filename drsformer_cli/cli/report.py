@@ -59,7 +59,7 @@ def row(event: Done | Failed | Skipped) -> dict[str, Any]:
         height, width = event.sizes[0]
         return {
             "status": "done",
-            "input": event.task.name,
+            "input": _input(event.task),
             "output": place,
             "width": width,
             "height": height,
@@ -69,8 +69,12 @@ def row(event: Done | Failed | Skipped) -> dict[str, Any]:
             "plan": event.record.plan,
         }
     if isinstance(event, Skipped):
-        return {"status": "skipped", "input": event.task.name, "output": place, "reason": event.reason}
-    return {"status": "failed", "input": event.task.name, "error": event.kind, "reason": event.reason}
+        return {"status": "skipped", "input": _input(event.task), "output": place, "reason": event.reason}
+    return {"status": "failed", "input": _input(event.task), "error": event.kind, "reason": event.reason}
+
+
+def _input(task: Task) -> str:
+    return "-" if task.source.path is None else task.name
 
 
 def _place(task: Task) -> str:
@@ -79,7 +83,7 @@ def _place(task: Task) -> str:
 
 def planned_row(task: Task) -> dict[str, Any]:
     """Return what a dry run says of a picture it would do."""
-    return {"status": "planned", "input": task.name, "output": _place(task)}
+    return {"status": "planned", "input": _input(task), "output": _place(task)}
 
 
 def summary_row(tally: Tally) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Session:
         self._tasks = plan.tasks
         self._quiet = quiet
         self._verbose = verbose
-        self._tally = Tally(len(plan.tasks), _sizes(plan.tasks), plan.left_out)
+        self._tally = Tally(len(plan.tasks), _sizes(plan.tasks), plan.left_out, plan.where)
         self._rows: list[dict[str, Any]] = []
 
     # ---- the work
@@ -54,7 +54,7 @@ class Session:
         settings = plain({**model.settings, **self._plan.written()})
         with ExitStack() as stack:
             store = self._open_store(stack, settings, display)
-            stack.callback(self._end, display)
+            stack.push(lambda _kind, error, _trace: self._end(display, stopped=error is not None))
             stack.enter_context(display)
             pipeline = Pipeline(self._tasks, model, store, settings=settings, format=format, quality=quality)
             self._follow(stack.enter_context(pipeline), display)
@@ -90,8 +90,12 @@ class Session:
             if self._order.json_lines:
                 write_line(sys.stdout, data)
 
-    def _end(self, display: Display) -> None:
-        display.end()
+    def _end(self, display: Display, *, stopped: bool = False) -> None:
+        if self._verbose:
+            for path in self._plan.to_convert:
+                display.note(f"{path}: left out; convert it to PNG, JPEG, WebP or TIFF first.")
+        if self._tally.ended or not stopped:  # the error that stopped it says all there is to say
+            display.end()
         if self._order.json_lines:
             write_line(sys.stdout, summary_row(self._tally))
         if self._order.report is not None:

@@ -6,17 +6,21 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from drsformer_cli.cli.words import duration
+from drsformer_cli.cli.words import duration, number
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 
 
 @dataclass
 class Tally:
-    """The sums of a run. `left_out` counts what the search passed over, by reason; `total` is of pictures."""
+    """The sums of a run. `left_out` counts what the search passed over, by reason; `total` is of pictures.
+
+    `where` is the place of the results in words, empty if there is none to look into.
+    """
 
     total: int
     sizes: dict[str, int] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    where: str = ""
     done: int = 0
     planned: int = 0
     skipped: int = 0
@@ -73,11 +77,14 @@ class Tally:
 
     def sentence(self) -> str:
         """Return the run in one line."""
-        parts = [f"{self.planned} to do" if self.planned else f"{self.done} restored"]
+        into, beside = (f" into {self.where}", f" in {self.where}") if self.where else ("", "")
+        parts = [
+            f"{self.planned} to do" if self.planned else f"{self.done} restored{into if self.done else ''}"
+        ]
         if not self.total:
             parts = ["no pictures found"]
         if self.skipped:
-            parts.append(f"{self.skipped} done before")
+            parts.append(f"{self.skipped} done before{'' if self.done or self.planned else beside}")
         if self.failures:
             parts.append(f"{len(self.failures)} failed")
         if self.left_out:
@@ -86,5 +93,5 @@ class Tally:
         text = ", ".join(parts)
         if self.done:
             worked = duration(self.worked())
-            text += f"; {self.megapixels:.3g} megapixels in {worked}, {self.speed():.2f} MP/s"
+            text += f"; {number(self.megapixels)} megapixels in {worked}, {number(self.speed())} MP/s"
         return text + "."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drsformer_cli.cli.words import say
+from drsformer_cli.cli.words import printable, say
 from drsformer_cli.errors import CheckpointError, WeightsError
 
 if TYPE_CHECKING:
@@ -47,9 +47,6 @@ def list_models(as_json: Json = False) -> None:
             typer.echo(json.dumps(row))
         return
     _print_table(rows)
-    typer.echo("Figures are PSNR in dB / SSIM as the models' authors report them on their own test pictures.")
-    for citation in sorted({row["citation"] for row in rows if row["citation"]}):
-        typer.echo(f"Cite: {citation}")
 
 
 @weights_app.command("get")
@@ -218,24 +215,30 @@ def _described(name: str, store: Store, entry: Entry | None) -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("Model", "Variant", "State", "Figures", "About", "Licence"):
-        table.add_column(title, no_wrap=title in {"Model", "Variant", "State"})
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for title in ("Model", "State", "PSNR / SSIM", "For"):
+        table.add_column(title, no_wrap=title != "For")
+    licences: dict[str, list[str]] = {}
     for row in rows:
-        figures = "\n".join(
-            f"{one['dataset']} {one['psnr']:.2f} / {one['ssim']:.4f}" for one in row["figures"]
-        )
-        cells = (row["name"], row["variant"], row["state"], figures, row["about"], row["licence"])
-        table.add_row(*(Text(cell or "") for cell in cells))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200
+        licence, _, size = (row["licence"] or "").partition("; about ")
+        state = f"{row['state']}, {size}" if size and row["state"] == "not downloaded" else row["state"]
+        figures = "\n".join(f"{one['psnr']:.2f} / {one['ssim']:.4f}" for one in row["figures"])
+        purpose = row["about"].partition(";")[0].rpartition(" for ")[2]
+        table.add_row(*(Text(printable(cell)) for cell in (row["name"], state)), figures, Text(purpose))
+        if licence:
+            licences.setdefault(licence, []).append(row["name"])
+    console = Console(highlight=False, markup=False, emoji=False)
     console.print(table)
+    console.print()
+    console.print("PSNR in dB / SSIM as the models' authors report them on their own test pictures.")
+    for licence, names in licences.items():
+        console.print(f"Licence of {', '.join(names)}: {licence}.")
+    for citation in sorted({row["citation"] for row in rows if row["citation"]}):
+        console.print(f"Cite: {citation}")
 
 
 @contextmanager

@@ -19,6 +19,14 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def number(value: float) -> str:
+    """Return a number with two decimals, or as many more as it takes to show that it is not 0."""
+    for decimals in (2, 3, 4, 5):
+        if value * 10**decimals >= 10:
+            return f"{value:.{decimals}f}"
+    return f"{value:.1g}" if value else "0.00"
+
+
 def duration(seconds: float) -> str:
     """Return a time a person can read: 4.2 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 59.95:

@@ -188,9 +188,7 @@ class Manifest:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
         except Timeout:
-            raise StorageError(
-                f"another run of derain writes into {self.folder}: wait for its end, or choose another -o."
-            ) from None
+            raise self._locked_out() from None
         except OSError as error:
             raise StorageError(f"the folder {self.folder} cannot be written: {error.strerror}.") from error
         try:
@@ -204,6 +202,16 @@ class Manifest:
             self.close()
             raise
         return self
+
+    def _locked_out(self) -> StorageError:
+        """Tell why the lock was not had: filelock takes a file that cannot be made for one that is held."""
+        try:
+            (self.folder / LOCK_NAME).open("ab").close()
+        except OSError as error:
+            return StorageError(f"the folder {self.folder} cannot be written: {error.strerror}.")
+        return StorageError(
+            f"another run of derain writes into {self.folder}: wait for its end, or choose another -o."
+        )
 
     def _mend(self) -> None:
         """Cut off a last line without its end, so that the next one starts a line."""

@@ -43,16 +43,15 @@ class Task:
 
     @property
     def name(self) -> str:
-        """How the input is called in messages: as the user would type it, `-` for standard input."""
-        return "-" if self.source.path is None else str(self.source.path)
+        """How the input is called in messages: as the user would type it."""
+        return "standard input" if self.source.path is None else str(self.source.path)
 
     @property
     def place(self) -> str:
         """How the result is called in messages: from where the user stands, if it lies below."""
         if self.stream:
-            return "-"
-        here = Path.cwd()
-        return str(self.path.relative_to(here) if self.path.is_relative_to(here) else self.path)
+            return "standard output"
+        return from_here(self.path)
 
 
 @dataclass
@@ -75,6 +74,12 @@ class _Entry:
 def absolute(path: Path | str) -> Path:
     """Return the path from the root of the disk, `..` resolved by name, links left as they are."""
     return Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..", Path.resolve follows links)
+
+
+def from_here(path: Path) -> str:
+    """Return an absolute path as seen from where the user stands, if it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def real(path: Path | str) -> Path:

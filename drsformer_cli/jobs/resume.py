@@ -96,7 +96,10 @@ def decide(
     if not manifest.claims(output):
         if record is None:
             raise _in_the_way(task)
-        raise OutputError(f"{task.path} has changed since derain wrote it: --overwrite replaces it.")
+        raise OutputError(
+            f"{task.path} has changed since derain wrote it: delete the file to have it made again, or give "
+            "--overwrite to replace it."
+        )
     if record is None or task.source.path is None:
         return Decision(replace=True)
     return _compare(task, task.source.path, record, settings)
@@ -131,7 +134,7 @@ def without_earlier_results(found: Discovery, output: Path | None = None) -> Dis
     names itself is taken: there, a second pass is what was asked for.
     """
     manifests: dict[Path, Manifest | None] = {}
-    kept = Discovery(sources=[], skipped=found.skipped.copy())
+    kept = Discovery(skipped=found.skipped.copy(), to_convert=found.to_convert)
     for source in found.sources:
         for folder in _folders_of_results(source, output):
             if folder not in manifests:

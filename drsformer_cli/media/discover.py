@@ -15,7 +15,7 @@ from drsformer_cli.media.images import SUPPORTED_EXTENSIONS
 from drsformer_cli.media.sniff import HEIC_EXTENSIONS, JXL_EXTENSIONS, RAW_EXTENSIONS
 
 OUTPUT_FOLDER = "derained"
-HIDDEN, NO_PICTURE, NEEDS_CONVERSION = "hidden", "not a picture", "needs conversion"
+HIDDEN, NO_PICTURE, TO_CONVERT = "hidden", "not a picture", "HEIC, raw or JPEG XL"
 OUTPUT, OUTSIDE, UNREADABLE = "output folder", "link out of the tree", "cannot be read"
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "$recycle.bin", "@eadir"})
 _CONVERTIBLE = RAW_EXTENSIONS | HEIC_EXTENSIONS | JXL_EXTENSIONS
@@ -42,10 +42,20 @@ class Source:
 
 @dataclass
 class Discovery:
-    """The pictures to do, in a fixed order, and how many entries were passed over for which reason."""
+    """The pictures to do, in a fixed order, and how many entries were passed over for which reason.
+
+    `to_convert` names those that are photographs, but of a kind that has to be converted first.
+    """
 
     sources: list[Source] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    to_convert: list[Path] = field(default_factory=list)
+
+    def skip(self, path: Path, reason: str) -> None:
+        """Pass over an entry."""
+        self.skipped[reason] += 1
+        if reason == TO_CONVERT:
+            self.to_convert.append(path)
 
 
 def discover(inputs: Sequence[str], *, exclude: Sequence[Path] = ()) -> Discovery:
@@ -108,7 +118,7 @@ def _take(path: Path, matched: Path | None, outputs: set[str], found: Discovery,
     elif named or path.suffix.lower() in SUPPORTED_EXTENSIONS:
         _add(found, Source(path, PurePath(path.name), path.parent, True, matched), identity, seen)
     else:
-        found.skipped[_unsupported(path)] += 1
+        found.skip(path, _unsupported(path))
 
 
 def _add(found: Discovery, source: Source, identity: str, seen: set[str]) -> None:
@@ -139,7 +149,7 @@ def _walk(root: Path, matched: Path | None, outputs: set[str], found: Discovery,
             path = folder / entry.name
             reason = _reason_to_skip(entry, path, inside, outputs)
             if reason:
-                found.skipped[reason] += 1
+                found.skip(path, reason)
             elif entry.is_symlink():
                 if entry.is_file():
                     links.append((_identity(path), path))
@@ -176,7 +186,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _unsupported(path: Path) -> str:
-    return NEEDS_CONVERSION if path.suffix.lower() in _CONVERTIBLE else NO_PICTURE
+    return TO_CONVERT if path.suffix.lower() in _CONVERTIBLE else NO_PICTURE
 
 
 def _identity(path: Path) -> str:

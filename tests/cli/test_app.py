@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import subprocess
 import sys
@@ -182,5 +183,29 @@ def test_unknown_options_are_wrong_usage() -> None:
     outcome = run_process("a.jpg", "--frobnicate")
     assert outcome.status == 2
     assert "--frobnicate" in outcome.err
-    assert "Usage: derain run" in outcome.err
-    assert "Traceback" not in outcome.err
+    assert outcome.err.startswith("derain: no such option: --frobnicate")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--format", "bmp"], "--format bmp is not known: give same, png, jpg, webp or tif."),
+        (["--precision", "fp8"], "--precision fp8 is not known: give auto, fp32, bf16 or fp16."),
+        (["--quality", "500"], r"--quality 500 .*\b100\b.*"),
+        (["--overlap", "x"], r"--overlap '?x'? .* a valid integer\."),
+        (["--format"], r"option '--format' requires an argument.*"),
+    ],
+)
+def test_bad_values_are_refused_in_one_line(derain: Command, words: list[str], said: str) -> None:
+    outcome = derain("a.jpg", *words)
+    assert outcome.status == 2
+    assert re.fullmatch(f"derain: {said}\n", outcome.err)
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["weights"], ["weights", "get"], ["train"], ["doctor"]])
+def test_help_has_a_short_name_and_a_command(derain: Command, words: list[str]) -> None:
+    long = derain(*words, "--help")
+    assert long.status == 0
+    assert derain(*words, "-h") == long
+    assert derain("help", *words) == long

@@ -79,6 +79,7 @@ def test_a_pipe_that_makes_no_sense(photos: Path, tmp_path: Path, words: list[st
     assert run_process(photos, "-o", "-", *words, data=data).status == 2
     broken = run_process("-", *words, data=b"no picture")
     assert (broken.status, broken.out) == (1, "")
+    assert broken.err.startswith("[1/1] failed: standard input is ")
 
 
 @POSIX
@@ -108,7 +109,7 @@ def test_signals_end_cleanly(
         return  # from here on as after the other signal
     again = derain(many, "--ensemble", "-o", out, *words)
     assert again.status == 0
-    assert f"{12 - len(done)} restored, {len(done)} done before" in again.err
+    assert f"{12 - len(done)} restored into {out}{os.sep}, {len(done)} done before" in again.err
 
 
 @POSIX
@@ -174,7 +175,7 @@ def test_a_terminal(photos: Path, tmp_path: Path, words: list[str]) -> None:
     assert status == 1
     assert "\x1b[" in shown
     assert "/4 " in shown
-    assert "3 restored, 1 failed" in shown
+    assert "3 restored into out/, 1 failed" in shown
     assert "bad [red].png" in shown
     status, shown = in_terminal("photos", "-o", "plain", *words, cwd=tmp_path, TERM="xterm", NO_COLOR="1")
     assert status == 1

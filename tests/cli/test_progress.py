@@ -13,7 +13,7 @@ from rich.console import Console
 
 from drsformer_cli.cli.progress import Display, LiveDisplay, PlainDisplay
 from drsformer_cli.cli.tally import Tally
-from drsformer_cli.cli.words import duration, printable
+from drsformer_cli.cli.words import duration, number, printable
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.manifest import Input, Record, Result
 from drsformer_cli.jobs.naming import Task
@@ -57,19 +57,38 @@ def test_plain_lines() -> None:
     assert shown.splitlines()[:3] == [
         f"[1/3] a.png -> {Path('/out/a.png')} (2.00 MP, 0.5 s)",
         "  a.png: gain map dropped",
-        "[3/3] [bold]c.png: failed",
+        "[3/3] failed: [bold]c.png: unexpected ValueError: no\\x07",
     ]
     assert shown.splitlines()[3].startswith(
-        "1 restored, 1 done before, 1 failed, 2 left out (2 hidden); 2 meg"
+        "1 restored, 1 done before, 1 failed, 2 left out (2 hidden); 2.00 meg"
     )
-    assert shown.splitlines()[4:] == ["derain: [bold]c.png: unexpected ValueError: no\\x07"]
+    assert len(shown.splitlines()) == 4
+
+
+def test_failures_far_above_are_told_again() -> None:
+    failure = Failed(task("a.png"), "UnreadableError", "a.png is damaged.")
+    near = show(PlainDisplay(console(), Tally(5)), failure, *(done(f"{n}.png") for n in range(4)))
+    assert near.count("a.png is damaged.") == 1
+    far = show(PlainDisplay(console(), Tally(9)), failure, *(done(f"{n}.png") for n in range(8)))
+    assert far.splitlines()[0] == "[1/9] failed: a.png is damaged."
+    assert far.splitlines()[-1] == "derain: a.png is damaged."
+
+
+def test_the_end_says_where_the_results_are() -> None:
+    tally = Tally(2, where="out/")
+    tally.take(done("a.png"))
+    assert tally.sentence().startswith("1 restored into out/; 2.00 megapixels")
+    tally = Tally(1, where="out/")
+    tally.take(Skipped(task("a.png"), "done before"))
+    assert tally.sentence() == "0 restored, 1 done before in out/."
 
 
 def test_more_is_said_when_asked() -> None:
     shown = show(PlainDisplay(console(), Tally(3), verbose=True), *EVENTS)
     assert "  a.png: tile off" in shown
     assert "[2/3] b.png: done before" in shown
-    assert shown.endswith("  Traceback\n    [red]line\n")
+    assert "  Traceback\n    [red]line\n" in shown
+    assert shown.count("Traceback") == 1
 
 
 def test_quiet_says_why_pictures_failed_and_no_more() -> None:
@@ -93,7 +112,8 @@ def test_long_names_are_not_wrapped() -> None:
 
 def test_the_reason_has_the_name_once() -> None:
     failure = Failed(task("a.png"), "UnreadableError", "a.png is damaged.")
-    assert "derain: a.png is damaged.\n" in show(PlainDisplay(console(), Tally(1)), failure)
+    shown = show(PlainDisplay(console(), Tally(1)), failure)
+    assert shown == "[1/1] failed: a.png is damaged.\n0 restored, 1 failed.\n"
 
 
 def test_time_left_goes_by_the_size_of_what_is_left() -> None:
@@ -119,6 +139,14 @@ def test_nothing_printable_can_steer_a_terminal(text: str) -> None:
     shown.encode("utf-8")
     if text.isprintable():
         assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0, "0.00"), (2, "2.00"), (0.5, "0.50"), (0.0384, "0.038"), (0.000384, "0.00038"), (1e-7, "1e-07")],
+)
+def test_small_numbers_are_not_rounded_to_nothing(value: float, words: str) -> None:
+    assert number(value) == words
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_file_in_the_way(derain: Command, words: list[str], photos: Path, tmp_
     (tmp_path / "out" / "a.png").write_bytes(b"mine")
     outcome = derain(photos, "-o", tmp_path / "out", *words)
     assert outcome.status == 1
-    assert "2 restored, 1 failed" in outcome.err
+    assert f"2 restored into {tmp_path / 'out'}{os.sep}, 1 failed" in outcome.err
     assert "--overwrite" in outcome.err
     assert (tmp_path / "out" / "a.png").read_bytes() == b"mine"
     assert derain(photos, "-o", tmp_path / "out", "--overwrite", *words).status == 0
@@ -141,9 +141,9 @@ def test_failures_are_named_and_the_rest_go_on(
     (photos / "notes.txt").write_text("not a picture")
     outcome = derain(photos, photos / "notes.txt", "-o", tmp_path / "out", *words)
     assert outcome.status == 1
-    assert "3 restored, 2 failed" in outcome.err
+    assert f"3 restored into {tmp_path / 'out'}{os.sep}, 2 failed" in outcome.err
     assert "left out (1 not a picture)" in outcome.err
-    reasons = [line for line in outcome.err.splitlines() if line.startswith("derain: ")]
+    reasons = [line for line in outcome.err.splitlines() if "] failed: " in line]
     assert len(reasons) == 2
     assert "aa.jpg" in reasons[0]
     assert "notes.txt" in reasons[1]
@@ -287,7 +287,7 @@ def test_what_the_user_did_to_a_result_stays(
     retouched = (out / "a.png").read_bytes()
     outcome = derain(photos, "-o", out, *words)
     assert outcome.status == 1
-    assert "2 done before, 1 failed" in outcome.err
+    assert f"2 done before in {out}{os.sep}, 1 failed" in outcome.err
     assert "changed since" in outcome.err
     assert (out / "a.png").read_bytes() == retouched
     assert derain(out, "-o", tmp_path / "twice", *words).status == 0
@@ -412,6 +412,35 @@ def test_an_output_folder_that_cannot_be(
     assert outcome.status == 3
     assert str(tmp_path / "file" / "out") in outcome.err
     assert derain(photos, "-o", tmp_path / "file", *words).status == 2
+
+
+def test_the_end_names_the_place_of_the_results(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (photos / "shot.NEF").write_bytes(b"")
+    outcome = derain("photos", "-v", *words)
+    assert f"3 restored into derained{os.sep}, 1 left out (1 HEIC, raw or JPEG XL); " in outcome.err
+    assert f"{Path('photos/shot.NEF')}: left out; convert it" in outcome.err
+    assert "1 restored into one.png; " in derain("photos/a.png", "-o", "one.png", *words).err
+    outcome = derain("photos/a.png", "photos/deep/c.png", *words)
+    assert f"2 restored into {Path('photos/derained')}{os.sep} and 1 more folder; " in outcome.err
+
+
+def test_nothing_is_summed_up_when_nothing_could_be_done(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    write_picture(photos / "large.png", 1, (512, 512))
+    outcome = derain(photos / "large.png", "-o", tmp_path / "out", "--memory", "64M", *words)
+    assert outcome.status == 3
+    assert "restored" not in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_kind_that_cannot_be_made(derain: Command, words: list[str], photos: Path) -> None:
+    outcome = derain(photos / "b.jpg", "-o", "clear.gif", *words)
+    assert outcome.status == 2
+    assert "a .jpg picture cannot be written as .gif: give a name in .png" in outcome.err
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is read-only for this user")

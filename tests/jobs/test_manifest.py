@@ -134,6 +134,12 @@ def test_an_intent_claims_the_very_bytes_and_nothing_else(tmp_path: Path) -> Non
     assert not manifest.claims("b.png")
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder that takes no files")
+def test_a_folder_that_takes_no_files_is_not_called_busy() -> None:
+    with pytest.raises(StorageError, match=r"/proc cannot be written"):
+        Manifest(Path("/proc")).open()
+
+
 def test_one_writer_at_a_time_and_none_after_a_kill(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -136,7 +136,7 @@ def test_single_task(tmp_path: Path) -> None:
     assert single_task(source, str(tmp_path / "b.png")).path == tmp_path / "b.png"
     stream = single_task(source, "-")
     assert stream.stream
-    assert stream.place == "-"
+    assert stream.place == "standard output"
 
 
 STEMS = st.sampled_from(["a", "A", "b", "a.jpg", "a.png", "ä", "a\u0308", "ß", "ss", "-2", "a-2", ""])

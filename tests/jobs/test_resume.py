@@ -131,7 +131,7 @@ def test_a_result_that_was_altered_belongs_to_the_user(done: Place, data: bytes)
     done.output.write_bytes(data)
     age(done.output)
     for settings in (SETTINGS, {"model": "other"}):
-        with pytest.raises(OutputError, match=r"changed since .*--overwrite replaces it"):
+        with pytest.raises(OutputError, match=r"changed since .*delete the file .*--overwrite to replace it"):
             done.decide(settings)
     done.input.write_bytes(b"another rainy one")
     with pytest.raises(OutputError, match="changed since"):

@@ -63,7 +63,9 @@ def test_standard_input() -> None:
 
 
 def test_standard_input_that_is_too_much() -> None:
-    assert b"UnsupportedError: - is larger than" in read_stdin(PNG + bytes(1 << 20), 1 << 20).stderr
+    assert (
+        b"UnsupportedError: standard input is larger than" in read_stdin(PNG + bytes(1 << 20), 1 << 20).stderr
+    )
 
 
 def endless() -> bytes:
@@ -86,7 +88,7 @@ def endless() -> bytes:
 
 
 def test_an_endless_pipe_of_no_picture_is_read_no_further_than_its_beginning() -> None:
-    assert b"UnreadableError: - is not a picture" in endless()
+    assert b"UnreadableError: standard input is not a picture" in endless()
 
 
 def test_a_targa_file_without_its_extension_shows_at_its_end() -> None:

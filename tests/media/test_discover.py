@@ -67,7 +67,8 @@ def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
     )
     found = discover([str(tmp_path)])
     assert [source.relative.as_posix() for source in found.sources] == ["a.png"]
-    assert found.skipped == {"hidden": 6, "not a picture": 3, "needs conversion": 2, "output folder": 2}
+    assert found.skipped == {"hidden": 6, "not a picture": 3, "HEIC, raw or JPEG XL": 2, "output folder": 2}
+    assert sorted(path.name for path in found.to_convert) == ["shot.NEF", "shot.jxl"]
 
 
 def test_the_output_folder_is_never_read(tmp_path: Path) -> None:
