@@ -197,6 +197,7 @@ def _described(name: str, store: Store, entry: Entry | None) -> dict[str, Any]:
             "about": entry.about,
             "source": entry.source,
             "licence": entry.licence,
+            "megabytes": entry.megabytes,
             "citation": entry.citation,
             "figures": [asdict(figure) for figure in entry.figures],
         }
@@ -209,6 +210,7 @@ def _described(name: str, store: Store, entry: Entry | None) -> dict[str, Any]:
         "about": f"Imported on {record.added[:10]}" if record else "No record",
         "source": record.source if record else None,
         "licence": None,
+        "megabytes": round(record.size / 1e6) if record else 0,
         "citation": None,
         "figures": [],
     }
@@ -224,13 +226,12 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(title, no_wrap=title != "For")
     licences: dict[str, list[str]] = {}
     for row in rows:
-        licence, _, size = (row["licence"] or "").partition("; about ")
-        state = f"{row['state']}, {size}" if size and row["state"] == "not downloaded" else row["state"]
+        waiting = row["state"] == "not downloaded"
+        state = f"{row['state']}, {row['megabytes']} MB" if waiting else row["state"]
         figures = "\n".join(f"{one['psnr']:.2f} / {one['ssim']:.4f}" for one in row["figures"])
-        purpose = row["about"].partition(";")[0].rpartition(" for ")[2]
-        table.add_row(*(Text(printable(cell)) for cell in (row["name"], state)), figures, Text(purpose))
-        if licence:
-            licences.setdefault(licence, []).append(row["name"])
+        table.add_row(*(Text(printable(cell)) for cell in (row["name"], state)), figures, Text(row["about"]))
+        if row["licence"]:
+            licences.setdefault(row["licence"], []).append(row["name"])
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(table)
     console.print()

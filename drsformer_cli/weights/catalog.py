@@ -36,9 +36,10 @@ class Entry:
 
     Attributes:
         name: what users type.
-        about: one line for people.
+        about: what it is for, in a few words.
         variant: `mefc` or `plain`.
         licence: what may be done with the weights.
+        megabytes: the size of its file, roughly.
         citation: the paper to cite.
         network: the attributes its file's `DRSformerConfig` must have, or None if any of the variant will do.
         bundled: the file inside the package, or None for a model that has to be fetched.
@@ -50,6 +51,7 @@ class Entry:
     about: str
     variant: str
     licence: str
+    megabytes: int = 0
     citation: str = ""
     network: Mapping[str, Any] | None = None
     bundled: Path | None = None
@@ -124,6 +126,7 @@ def _entry(model: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
         about=model["about"],
         variant=model["variant"],
         licence=model["licence"],
+        megabytes=model["megabytes"],
         citation=content["citation"],
         network=network and {key: tuple(n) if isinstance(n, list) else n for key, n in network.items()},
         bundled=folder / model["bundled"] if model["bundled"] else None,
