@@ -68,21 +68,27 @@ def make_plan(
         on_host: whether the limit holds the pictures themselves, too, as a CPU's does and a GPU's does not.
 
     Raises:
-        MemoryLimitError: if not even the smallest tile fits.
-        InputError: if the picture itself fills the limit.
+        MemoryLimitError: if the limit is too small for a tile of any picture.
+        InputError: if it is too small for this picture, which needs memory of its own.
     """
     full = padded(height, width)
     base = RESIDENT + HOST * full[0] * full[1] * on_host
-    budget = int(limit * USABLE) - base
-    if tile is None and budget < peak_bytes(LEAST_TILE, LEAST_TILE, config) and base > 2 * RESIDENT:
-        need = (base + peak_bytes(LEAST_TILE, LEAST_TILE, config)) / USABLE / 1e9
-        raise InputError(f"{width} x {height} pixels need a memory limit of {need:.1f} GB; raise --memory")
+    usable = int(limit * USABLE)
+    whole = Plan(full, 0, True, base + peak_bytes(*full, config))
     if tile is None:
-        if peak_bytes(*full, config) <= budget:
-            return Plan(full, 0, True, base + peak_bytes(*full, config))
-        tile = largest_tile(config, budget, least=max(LEAST_TILE, 2 * overlap))
+        if whole.memory <= usable:
+            return whole
+        least = padded(max(LEAST_TILE, 2 * overlap), 1)[0]
+        smallest = peak_bytes(least, least, config)
+        if RESIDENT + smallest > usable:
+            need = f"{(RESIDENT + smallest) / USABLE / 1e9:.1f} GB"
+            raise MemoryLimitError(f"even the smallest tile needs a memory limit of {need}; raise --memory")
+        if base + smallest > usable:
+            need = f"{(base + smallest) / USABLE / 1e9:.1f} GB"
+            raise InputError(f"{width} x {height} pixels need a memory limit of {need}; raise --memory")
+        tile = largest_tile(config, usable - base)
     if max(full) <= tile:
-        return Plan(full, 0, True, base + peak_bytes(*full, config))
+        return whole
     size = (even_side(full[0], tile, overlap), even_side(full[1], tile, overlap))
     return Plan(size, overlap, False, base + peak_bytes(*size, config))
 
@@ -99,20 +105,9 @@ def peak_bytes(height: int, width: int, config: DRSformerConfig) -> int:
     return 4 * height * width * max(feed_forward, experts)
 
 
-def largest_tile(config: DRSformerConfig, budget: int, *, least: int = LEAST_TILE) -> int:
-    """Find the largest side of a square tile whose peak fits `budget` bytes.
-
-    Raises:
-        MemoryLimitError: if it is below `least`.
-    """
-    per_pixel = peak_bytes(1, 1, config)
-    side = int((max(budget, 0) / per_pixel) ** 0.5) // MULTIPLE * MULTIPLE
-    if side < least:
-        need = (RESIDENT + per_pixel * padded(least, 1)[0] ** 2) / USABLE / 1e9
-        raise MemoryLimitError(
-            f"even the smallest tile needs a memory limit of {need:.1f} GB; raise --memory"
-        )
-    return side
+def largest_tile(config: DRSformerConfig, budget: int) -> int:
+    """Find the largest side of a square tile whose peak fits `budget` bytes."""
+    return int((budget / peak_bytes(1, 1, config)) ** 0.5) // MULTIPLE * MULTIPLE
 
 
 def even_side(length: int, tile: int, overlap: int) -> int:

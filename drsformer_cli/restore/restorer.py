@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from drsformer_cli import weights
-from drsformer_cli.errors import CheckpointError, MemoryLimitError, UsageError
+from drsformer_cli.errors import CheckpointError, InputError, MemoryLimitError, UsageError
 from drsformer_cli.model.drsformer import DRSformer
 from drsformer_cli.restore.device import PRECISIONS, choose_device, choose_precision, memory_limit
 from drsformer_cli.restore.plan import LEAST_TILE, OVERLAP, Plan, check_tile, make_plan, padded
@@ -121,11 +121,12 @@ class Restorer:
         """Settle how a picture of this size is done; it depends on the size and on limits alone.
 
         Raises:
-            MemoryLimitError: if not even the smallest tile fits.
-            InputError: if the picture itself fills the limit.
+            MemoryLimitError: if the limit is too small for a tile of any picture.
+            InputError: if it is too small for this picture.
         """
-        side = {"auto": None, "off": max(padded(height, width))}.get(str(self.tile), self.tile)
-        assert side is None or isinstance(side, int)
+        side = self.tile if isinstance(self.tile, int) else None
+        if self.tile == "off":
+            side = max(padded(height, width))
         on_host = self.device.type != "cuda"
         return make_plan(
             height, width, self.config, limit=self.limit, tile=side, overlap=self.overlap, on_host=on_host
@@ -161,8 +162,8 @@ class Restorer:
         Raises:
             UsageError: for anything but such an array, and for values that are no numbers.
             CheckpointError: if the network's answer is no picture.
-            MemoryLimitError: if not even the smallest tile fits.
-            InputError: if the picture itself fills the memory limit.
+            MemoryLimitError: if there is too little memory for a tile of any picture.
+            InputError: if there is too little for this picture, or for all of it at once with tile `off`.
         """
         if not isinstance(rainy, np.ndarray):
             raise UsageError(f"a picture must be a NumPy array, not a {type(rainy).__name__}")
@@ -202,10 +203,11 @@ class Restorer:
             # Outside the handler, so that the failed attempt's tensors are let go before the next.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            if self.tile == "off" or max(plan.tile) <= LEAST_TILE:
-                height, width = plan.tile
-                advice = "leave out --tile off" if self.tile == "off" else "free some"
-                raise MemoryLimitError(f"{width} x {height} pixels at once do not fit in memory; {advice}")
+            size = f"{plan.tile[1]} x {plan.tile[0]} pixels at once do not fit in memory"
+            if self.tile == "off":
+                raise InputError(f"{size}; leave out --tile off")
+            if max(plan.tile) <= LEAST_TILE:
+                raise MemoryLimitError(f"{size}; free some")
             tile = (halve(plan.tile[0]), halve(plan.tile[1]))
             plan = Plan(tile, min(self.overlap, min(tile) // 2), False, plan.memory)
 

@@ -50,10 +50,14 @@ def test_a_wide_overlap_never_fills_a_tile() -> None:
 
 
 def test_too_little_memory_is_said_with_how_much_it_takes() -> None:
-    least = (RESIDENT + HOST * 1000 * 1000 + peak_bytes(LEAST_TILE, LEAST_TILE, CONFIG)) / USABLE
-    with pytest.raises(MemoryLimitError, match=f"{(least - HOST * 1e6 / USABLE) / 1e9:.1f} GB"):
+    least = (RESIDENT + peak_bytes(LEAST_TILE, LEAST_TILE, CONFIG)) / USABLE
+    with pytest.raises(MemoryLimitError, match=f"{least / 1e9:.1f} GB"):
         make_plan(1000, 1000, CONFIG, limit=int(least * 0.98))
-    assert not make_plan(1000, 1000, CONFIG, limit=int(least * 1.02)).whole
+    # enough for a tile, not for this picture: that is its own fault, and no other's
+    with pytest.raises(InputError, match="1000 x 1000 pixels need"):
+        make_plan(1000, 1000, CONFIG, limit=int(least * 1.02))
+    assert make_plan(48, 48, CONFIG, limit=int(least * 1.02)).whole
+    assert not make_plan(1000, 1000, CONFIG, limit=int(least * 1.02 + HOST * 1e6 / USABLE)).whole
 
 
 def test_a_picture_that_fills_the_limit_itself_is_named_not_the_machine() -> None:

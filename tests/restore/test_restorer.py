@@ -13,7 +13,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 import drsformer_cli as derain
-from drsformer_cli.errors import CheckpointError, DeviceError, MemoryLimitError, UsageError, WeightsError
+from drsformer_cli.errors import (
+    CheckpointError,
+    DeviceError,
+    InputError,
+    MemoryLimitError,
+    UsageError,
+    WeightsError,
+)
 from drsformer_cli.model.drsformer import DRSformer
 from drsformer_cli.restore.plan import check_tile
 from drsformer_cli.restore.restorer import Restorer, out_of_memory
@@ -177,7 +184,7 @@ def test_out_of_memory_halves_the_tile_and_goes_on(error: Exception) -> None:
 
 def test_off_means_whole_or_not_at_all() -> None:
     network = Hungry(100 * 100, MemoryError())
-    with pytest.raises(MemoryLimitError, match="leave out --tile off"):
+    with pytest.raises(InputError, match="leave out --tile off"):
         Restorer(network, device=CPU, tile="off")(noise(300, 200))  # type: ignore[arg-type]
     assert network.seen == [(304, 200)]
 
