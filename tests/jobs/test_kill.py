@@ -23,9 +23,9 @@ from drsformer_cli.jobs.pipeline import Pipeline
 from tests.jobs.conftest import Inverter, tasks_for
 
 class Slow(Inverter):
-    def __call__(self, rainy):
-        time.sleep(0.005)
-        return super().__call__(rainy)
+    def restore(self, rainy):
+        time.sleep(0.02)  # longer than a process takes to start and end, so that kills fall into the work
+        return super().restore(rainy)
 
 def die_at(moment):
     # ends the process, as a kill would, at a moment that a kill would hardly ever meet
