@@ -82,16 +82,16 @@ class SparseAttention(nn.Module):
     def mix(self, similarity: Tensor) -> Tensor:
         """Sum the four sparse softmaxes of (B, heads, C, C), weighted by `attn1` to `attn4` (eq. 4, 5)."""
         c = similarity.shape[-1]
-        scalars = (self.attn1, self.attn2, self.attn3, self.attn4)
-        # One sort serves all four: the k largest entries are the first k in this order.
-        order = similarity.topk(max(c * n // d for n, d in KEPT), dim=-1).indices
-        mixed = torch.zeros_like(similarity)
-        for scalar, (n, d) in zip(scalars, KEPT, strict=True):
-            outside = torch.ones_like(similarity, dtype=torch.bool).scatter(
-                -1, order[..., : c * n // d], False
-            )
-            mixed = mixed + scalar * similarity.masked_fill(outside, float("-inf")).softmax(dim=-1)
-        return mixed
+        kept = torch.tensor([c * n // d for n, d in KEPT], device=similarity.device).view(-1, 1, 1, 1, 1)
+        scalars = torch.stack((self.attn1, self.attn2, self.attn3, self.attn4)).view(-1, 1, 1, 1, 1)
+        # One sort serves all four: the k largest entries are those of rank below k. So does one exponential.
+        order = similarity.argsort(dim=-1, descending=True)
+        rank = torch.empty_like(order).scatter_(
+            -1, order, torch.arange(c, device=order.device).expand_as(order)
+        )
+        raised = (similarity - similarity.amax(dim=-1, keepdim=True)).exp()
+        among = (rank < kept) * raised
+        return (among * (scalars / among.sum(dim=-1, keepdim=True))).sum(dim=0)
 
 
 class FeedForward(nn.Module):
@@ -158,7 +158,11 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, STEPS, EXPERTS); each step's weights sum to 1."""
-        logits = self.ca_fc(x.mean(dim=(2, 3)))
+        return self.from_mean(x.mean(dim=(2, 3)))
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """(B, C) to (B, STEPS, EXPERTS)."""
+        logits = self.ca_fc(mean)
         return cast(Tensor, logits.view(-1, STEPS, EXPERTS).softmax(dim=-1))
 
 

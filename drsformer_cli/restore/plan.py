@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drsformer_cli.errors import InputError, MemoryLimitError, UsageError
 from drsformer_cli.model.config import MULTIPLE, DRSformerConfig
 
-#: Share of the limit that a plan may fill; the rest is for the picture itself, the libraries and the system.
-USABLE = 0.75
-#: What the program takes before the first picture, in bytes.
-RESIDENT = 450_000_000
-#: Bytes a pixel of the picture itself, before and after, on the host.
-HOST = 32
+if TYPE_CHECKING:
+    from drsformer_cli.model.drsformer import DRSformer
+
+#: Share of the limit that a plan may fill; the rest is for the libraries, other pictures and the system.
+USABLE = 0.8
+#: What the program takes before the first model, in bytes.
+RESIDENT = 330_000_000
+#: Bytes a pixel of the picture itself takes on the host: stored and as float32, before and after.
+HOST = 36
 #: No tile is smaller: below, the network sees too little.
 LEAST_TILE = 64
 #: Pixels that neighbouring tiles share unless told.
 OVERLAP = 32
+#: Height and width of a window on a CPU for lanes of LANE channels, each 8 MB in fp32.
+WINDOW = (128, 256)
+#: Channels of a lane of the feed-forward: enough to keep a CPU's vector units busy.
+LANE = 64
+#: Channels times pixels that a lane of a small window has at least.
+LEAST_LANE_PIXELS = 1 << 20
+#: On a GPU a window is a band as large as is useful, and a lane as wide as there is.
+GPU_WINDOW, GPU_LANE = 1024, 1 << 16
+#: Pixels around a window that its work covers, too.
+MARGIN = 5
+#: Copies of a window's features that live at a time, without and with experts, and lanes.
+COPIES, EXPERT_COPIES, LANES = 4, 8, 8
+#: What holes between tensors on the heap add to the features kept, measured.
+HOLES = 1.25
 
 
 @dataclass(frozen=True)
@@ -46,68 +64,114 @@ def padded(height: int, width: int) -> tuple[int, int]:
     return -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a network on a device needs in memory, the picture apart.
+
+    Attributes:
+        config: the network's.
+        parameters: how many numbers it holds.
+        half: whether it computes in bf16 or fp16.
+        on_host: whether the limit holds the pictures themselves, too, as a CPU's does and a GPU's does not.
+    """
+
+    config: DRSformerConfig
+    parameters: int
+    half: bool = False
+    on_host: bool = True
+
+    @classmethod
+    def of(cls, network: DRSformer, precision: str, *, on_host: bool) -> Needs:
+        """Read them off a network."""
+        count = sum(parameter.numel() for parameter in network.parameters())
+        return cls(network.config, count, precision != "fp32", on_host)
+
+    def loaded(self) -> int:
+        """Bytes before the first picture: the parameters as they were read, and as they are computed with."""
+        return RESIDENT + self.parameters * (4 + self._bytes)
+
+    @property
+    def _bytes(self) -> int:
+        return 2 if self.half else 4
+
+    def peak(self, height: int, width: int) -> int:
+        """Bytes at most for the network's own tensors while a picture is done whole.
+
+        Of full size there are only the features: 2d channels of fp32 at the finest level, and at each deeper
+        one half of what is above it. The rest is a window's: its features and their copies, a few lanes, and
+        the results of a row of windows that wait until their neighbours have read what they stand on.
+        """
+        dim, work = self.config.dim, self._bytes
+        window = window_of(self.config, on_cpu=self.on_host)
+        kept = HOLES * 4 * dim * height * width * (2 + 1 / 2 + 1 / 4 + 1 / 8)
+        high, wide = min(height, window[0] + 2 * MARGIN), min(width, window[1] + 2 * MARGIN)
+        lane = min(LANE if self.on_host else GPU_LANE, -(-self.config.hidden[1] // 2))
+        copies = EXPERT_COPIES if self.config.mefc else COPIES
+        here = high * wide * (4 * 2 * dim * copies + work * lane * LANES)
+        waiting = 4 * 2 * dim * min(height, high) * width if width > wide or height > high else 0
+        return int(kept + here + waiting)
+
+
 def make_plan(
-    height: int,
-    width: int,
-    config: DRSformerConfig,
-    *,
-    limit: int,
-    tile: int | None = None,
-    overlap: int = OVERLAP,
-    on_host: bool = True,
+    height: int, width: int, needs: Needs, *, limit: int, tile: int | None = None, overlap: int = OVERLAP
 ) -> Plan:
     """Settle how a picture is done.
 
     Args:
         height: of the picture in pixels, at least 1.
         width: likewise.
-        config: the network's.
+        needs: the network's.
         limit: bytes that the process may use in all.
         tile: longest side of a tile; None: whole if it fits the limit, else as large as fits.
         overlap: pixels that neighbouring tiles share.
-        on_host: whether the limit holds the pictures themselves, too, as a CPU's does and a GPU's does not.
 
     Raises:
         MemoryLimitError: if the limit is too small for a tile of any picture.
         InputError: if it is too small for this picture, which needs memory of its own.
     """
     full = padded(height, width)
-    base = RESIDENT + HOST * full[0] * full[1] * on_host
+    base = needs.loaded() + HOST * full[0] * full[1] * needs.on_host
     usable = int(limit * USABLE)
-    whole = Plan(full, 0, True, base + peak_bytes(*full, config))
+    whole = Plan(full, 0, True, base + needs.peak(*full))
     if tile is None:
         if whole.memory <= usable:
             return whole
         least = padded(max(LEAST_TILE, 2 * overlap), 1)[0]
-        smallest = peak_bytes(least, least, config)
-        if RESIDENT + smallest > usable:
-            need = f"{(RESIDENT + smallest) / USABLE / 1e9:.1f} GB"
+        smallest = needs.peak(least, least)
+        if needs.loaded() + smallest > usable:
+            need = f"{(needs.loaded() + smallest) / USABLE / 1e9:.1f} GB"
             raise MemoryLimitError(f"even the smallest tile needs a memory limit of {need}; raise --memory")
         if base + smallest > usable:
             need = f"{(base + smallest) / USABLE / 1e9:.1f} GB"
             raise InputError(f"{width} x {height} pixels need a memory limit of {need}; raise --memory")
-        tile = largest_tile(config, usable - base)
+        tile = largest_tile(needs, usable - base, max(full))
     if max(full) <= tile:
         return whole
     size = (even_side(full[0], tile, overlap), even_side(full[1], tile, overlap))
-    return Plan(size, overlap, False, base + peak_bytes(*size, config))
+    return Plan(size, overlap, False, base + needs.peak(*size))
 
 
-def peak_bytes(height: int, width: int, config: DRSformerConfig) -> int:
-    """Estimate the peak of the network's own tensors in fp32, without what is there before.
-
-    The widest place is the feed-forward of the finest decoder (2h channels before its branches, both
-    branches, and their halves brought together; beside it the picture's features), or the compensator's
-    eight experts there. The factors are measured ones, with a little to spare.
-    """
-    feed_forward = 13 * config.hidden[1] + 14 * config.dim
-    experts = 72 * config.dim if config.mefc else 0
-    return 4 * height * width * max(feed_forward, experts)
+def largest_tile(needs: Needs, budget: int, longest: int) -> int:
+    """Find the largest side up to `longest` of a square tile whose peak fits `budget` bytes."""
+    sides = range(LEAST_TILE, longest + 1, MULTIPLE)
+    return sides[max(0, bisect_right(sides, budget, key=lambda side: needs.peak(side, side)) - 1)]
 
 
-def largest_tile(config: DRSformerConfig, budget: int) -> int:
-    """Find the largest side of a square tile whose peak fits `budget` bytes."""
-    return int((budget / peak_bytes(1, 1, config)) ** 0.5) // MULTIPLE * MULTIPLE
+def window_of(config: DRSformerConfig, *, on_cpu: bool) -> tuple[int, int]:
+    """Return the window that suits a network: larger than WINDOW where its lanes are narrower than LANE."""
+    if not on_cpu:
+        return GPU_WINDOW, GPU_WINDOW
+    lane, (height, width) = min(LANE, -(-min(config.hidden) // 2)), WINDOW
+    while height * width < 4 * WINDOW[0] * WINDOW[1] and 2 * lane <= LANE:
+        height, width, lane = width, 2 * height, 2 * lane
+    return height, width
+
+
+def lane_of(pixels: int, *, on_cpu: bool) -> int:
+    """Return the width of lanes for windows of so many pixels: wider ones where a small picture has few."""
+    if not on_cpu:
+        return GPU_LANE
+    return max(LANE, 1 << ((LEAST_LANE_PIXELS // pixels).bit_length() - 1))
 
 
 def even_side(length: int, tile: int, overlap: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,22 @@ from torch import Tensor
 from drsformer_cli import weights
 from drsformer_cli.errors import CheckpointError, InputError, MemoryLimitError, UsageError
 from drsformer_cli.model.drsformer import DRSformer
-from drsformer_cli.restore.device import PRECISIONS, choose_device, choose_precision, memory_limit
-from drsformer_cli.restore.plan import LEAST_TILE, OVERLAP, Plan, check_tile, make_plan, padded
+from drsformer_cli.restore.banded import Banded
+from drsformer_cli.restore.device import (
+    PRECISIONS,
+    choose_device,
+    choose_precision,
+    limit_threads,
+    memory_limit,
+)
+from drsformer_cli.restore.plan import LEAST_TILE, OVERLAP, Needs, Plan, check_tile, make_plan, padded
 from drsformer_cli.restore.tiles import restore_tiled
 
 #: Largest value of each dtype a picture may have; floats are in [0, 1].
 WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
 Picture = NDArray[Any]
+#: Makes what maps (H, W, 3) float32 in [0, 1] to the same out of a network.
+Organise = Callable[[DRSformer, torch.dtype], Callable[[Tensor], Tensor]]
 
 
 def load(
@@ -53,12 +63,13 @@ def load(
     """
     path = weights.resolve(str(model))
     chosen = choose_device(device)
+    limit_threads()
     checkpoint = weights.read(path)
     network = DRSformer.from_state_dict(checkpoint.tensors)
     return Restorer(
         network,
         device=chosen,
-        precision=choose_precision(precision, chosen),
+        precision=choose_precision(precision, chosen, checkpoint.metadata.get("measured", "")),
         tile=tile,
         overlap=overlap,
         memory=memory,
@@ -89,6 +100,7 @@ class Restorer:
         turns: bool = True,
         strength: float = 1.0,
         model: str = "",
+        organise: Organise = Banded,
     ) -> None:
         self.overlap = OVERLAP if overlap is None else overlap
         self.tile = check_tile(tile, self.overlap)
@@ -104,8 +116,9 @@ class Restorer:
         self.views = self.views if ensemble else self.views[:1]
         # A budget is only ever a smaller limit: no wish makes a machine larger.
         self.limit = min(memory_limit(device), memory or memory_limit(device))
-        self.config = network.config
-        self.network = network.to(device=device, dtype=torch.float32).eval().to_channels_last()
+        self.network = network.to(device=device, dtype=torch.float32).eval()
+        self.needs = Needs.of(network, precision, on_host=device.type != "cuda")
+        self._organise, self._engines = organise, {precision: organise(self.network, PRECISIONS[precision])}
         self.settings: dict[str, Any] = {
             "model": model,
             "device": device.type,
@@ -127,10 +140,7 @@ class Restorer:
         side = self.tile if isinstance(self.tile, int) else None
         if self.tile == "off":
             side = max(padded(height, width))
-        on_host = self.device.type != "cuda"
-        return make_plan(
-            height, width, self.config, limit=self.limit, tile=side, overlap=self.overlap, on_host=on_host
-        )
+        return make_plan(height, width, self.needs, limit=self.limit, tile=side, overlap=self.overlap)
 
     def describe(self, height: int, width: int) -> dict[str, Any]:
         """Describe the resolved plan for a size as plain values."""
@@ -165,38 +175,30 @@ class Restorer:
             MemoryLimitError: if there is too little memory for a tile of any picture.
             InputError: if there is too little for this picture, or for all of it at once with tile `off`.
         """
-        if not isinstance(rainy, np.ndarray):
-            raise UsageError(f"a picture must be a NumPy array, not a {type(rainy).__name__}")
-        if rainy.ndim != 3 or rainy.shape[2] != 3 or 0 in rainy.shape or rainy.dtype not in WHITE:
-            raise UsageError(
-                f"a picture must be (H, W, 3) uint8, uint16 or float32, not {rainy.shape} {rainy.dtype}"
-            )
-        if rainy.dtype == np.float32 and not np.isfinite(rainy).all():
-            raise UsageError("a picture must hold numbers only, and this one has NaN or infinity in it")
-        white, (height, width) = WHITE[rainy.dtype], rainy.shape[:2]
+        check_picture(rainy)
+        height, width = rainy.shape[:2]
         bottom, right = padded(height, width)
-        # Reflected as often as it takes for very small pictures; a side of one pixel is repeated.
-        wide = np.pad(rainy, ((0, bottom - height), (0, right - width), (0, 0)), mode="reflect")
-        picture = torch.from_numpy(np.divide(wide, white, dtype=np.float32)).permute(2, 0, 1)[None]
-        restored, plan = self._restore(picture, self.plan(height, width))
-        if not torch.isfinite(restored).all():
+        if (bottom, right) != (height, width):
+            # Reflected as often as it takes for very small pictures; a side of one pixel is repeated.
+            around = ((0, bottom - height), (0, right - width), (0, 0))
+            pixels = torch.from_numpy(np.pad(rainy, around, mode="reflect"))
+        else:
+            pixels = torch.from_numpy(np.require(rainy, requirements=("C", "W")))  # torch warns of others
+        restored, plan = self._restore(pixels, self.plan(height, width))
+        if not restored.sum().isfinite():
             raise CheckpointError("the model gives no numbers for this picture; take another model")
         restored.clamp_(0, 1)
         if self.strength < 1:
-            restored = picture.lerp_(restored, self.strength)
-        values = restored[0, :, :height, :width].permute(1, 2, 0).numpy()
-        if rainy.dtype == np.float32:
-            return np.ascontiguousarray(values), self._words(plan)
-        np.rint(np.multiply(values, white, out=values), out=values)
-        return values.astype(rainy.dtype), self._words(plan)
+            restored = in_unit_range(pixels.to(restored.device)).lerp_(restored, self.strength)
+        return as_pixels(restored[:height, :width], rainy.dtype), self._words(plan)
 
-    def _restore(self, picture: Tensor, plan: Plan) -> tuple[Tensor, Plan]:
-        """(1, 3, H, W) on the host to the same; tiles are halved for as long as memory runs out."""
+    def _restore(self, pixels: Tensor, plan: Plan) -> tuple[Tensor, Plan]:
+        """(H, W, 3) on the host to float32 in [0, 1]; tiles are halved for as long as memory runs out."""
         while True:
             try:
                 if plan.whole:
-                    return self._through(picture), plan
-                return restore_tiled(picture, self._through, plan.tile, plan.overlap), plan
+                    return self._through(pixels), plan
+                return restore_tiled(pixels, self._through, plan.tile, plan.overlap), plan
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
@@ -211,30 +213,63 @@ class Restorer:
             tile = (halve(plan.tile[0]), halve(plan.tile[1]))
             plan = Plan(tile, min(self.overlap, min(tile) // 2), False, plan.memory)
 
-    def _through(self, picture: Tensor) -> Tensor:
-        """(1, 3, H, W) through the network, as the mean over the views there are of it."""
+    def _through(self, pixels: Tensor) -> Tensor:
+        """(H, W, 3) on the host through the network, on its device, as the mean over the views of it."""
+        picture = in_unit_range(self._upload(pixels))
         if len(self.views) == 1:
             return self._forward(picture)
         total = torch.zeros_like(picture)
         for flip, turn in self.views:
-            seen = torch.rot90(picture.flip(-1) if flip else picture, turn, (-2, -1))
-            back = torch.rot90(self._forward(seen), -turn, (-2, -1))
-            total += back.flip(-1) if flip else back
+            seen = torch.rot90(picture.flip(1) if flip else picture, turn)
+            back = torch.rot90(self._forward(seen.contiguous()), -turn)
+            total += back.flip(1) if flip else back
         return total.div_(len(self.views))
 
-    @torch.no_grad()
+    def _upload(self, pixels: Tensor) -> Tensor:
+        """Bring pixels to the device as they are stored: a byte crosses the bus faster than a float."""
+        if self.device.type != "cuda":
+            return pixels.to(self.device)
+        return pixels.contiguous().pin_memory().to(self.device, non_blocking=True)
+
     def _forward(self, picture: Tensor) -> Tensor:
-        there = picture.to(self.device).contiguous(memory_format=torch.channels_last)
-        if self.precision != "fp32":
-            with torch.autocast(self.device.type, PRECISIONS[self.precision]):
-                result: Tensor = self.network(there).float()
-            if torch.isfinite(result).all():
-                return result.cpu()
-        # Also where half precision overflowed: better slow than wrong. Full means full: a GPU's convolutions
-        # would else take TF32, which has the mantissa of fp16.
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            result = self.network(there)
-        return result.cpu()
+        """(H, W, 3) float32 on the device to the same."""
+        # Full precision means full: a GPU's convolutions would else take TF32, with the mantissa of fp16.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            result = self._engines[self.precision](picture)
+            if self.precision != "fp32" and not result.sum().isfinite():
+                # Half precision overflowed: better slow than wrong.
+                if "fp32" not in self._engines:
+                    self._engines["fp32"] = self._organise(self.network, torch.float32)
+                result = self._engines["fp32"](picture)
+        return result
+
+
+def check_picture(rainy: Picture) -> None:
+    """Raise UsageError for anything but what `Restorer.restore` takes."""
+    if not isinstance(rainy, np.ndarray):
+        raise UsageError(f"a picture must be a NumPy array, not a {type(rainy).__name__}")
+    if rainy.ndim != 3 or rainy.shape[2] != 3 or 0 in rainy.shape or rainy.dtype not in WHITE:
+        raise UsageError(
+            f"a picture must be (H, W, 3) uint8, uint16 or float32, not {rainy.shape} {rainy.dtype}"
+        )
+    if rainy.dtype == np.float32 and not np.isfinite(rainy).all():
+        raise UsageError("a picture must hold numbers only, and this one has NaN or infinity in it")
+
+
+def in_unit_range(pixels: Tensor) -> Tensor:
+    """Turn stored values of any picture into new float32 in [0, 1]."""
+    white = WHITE[np.dtype(str(pixels.dtype).removeprefix("torch."))]
+    return pixels.to(torch.float32, copy=True).div_(white)
+
+
+def as_pixels(picture: Tensor, dtype: np.dtype[Any]) -> Picture:
+    """Turn float32 in [0, 1] on any device into an array of a picture's stored values."""
+    if dtype == np.float32:
+        return np.ascontiguousarray(picture.cpu().numpy())
+    values = (picture * WHITE[dtype]).round_()
+    # A byte crosses the bus faster than a float; torch has little arithmetic for 16 bits without sign.
+    stored = values.to(torch.uint8 if dtype == np.uint8 else torch.int32)
+    return stored.cpu().numpy().astype(dtype, copy=False)
 
 
 def halve(side: int) -> int:

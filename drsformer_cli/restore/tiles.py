@@ -28,20 +28,20 @@ def restore_tiled(picture: Tensor, restore: Restore, tile: tuple[int, int], over
     """Restore a picture tile by tile; every pixel is the weighted mean of the tiles that hold it.
 
     Args:
-        picture: (1, 3, H, W) float32 on the host.
-        restore: maps (1, 3, h, w) to the same shape on the host.
+        picture: (H, W, 3) on the host, of any dtype.
+        restore: maps (h, w, 3) of it to the same shape in float32, on any device.
         tile: (h, w), no larger than the picture.
         overlap: pixels over which tiles fade into each other, below both sides.
 
     Returns:
-        (1, 3, H, W) float32 on the host.
+        (H, W, 3) float32 on the host.
     """
-    total = torch.zeros_like(picture)
-    weight = torch.zeros(picture.shape[-2:])
-    window = ramp(tile[0], overlap).view(-1, 1) * ramp(tile[1], overlap)
-    for y in starts(picture.shape[-2], tile[0], overlap):
-        for x in starts(picture.shape[-1], tile[1], overlap):
-            here = (..., slice(y, y + tile[0]), slice(x, x + tile[1]))
-            total[here] += restore(picture[here]) * window
+    total = torch.zeros(picture.shape)
+    weight = torch.zeros((*picture.shape[:2], 1))
+    window = (ramp(tile[0], overlap).view(-1, 1) * ramp(tile[1], overlap)).unsqueeze(-1)
+    for y in starts(picture.shape[0], tile[0], overlap):
+        for x in starts(picture.shape[1], tile[1], overlap):
+            here = slice(y, y + tile[0]), slice(x, x + tile[1])
+            total[here] += restore(picture[here]).cpu() * window
             weight[here] += window
     return total.div_(weight)

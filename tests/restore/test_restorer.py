@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import drsformer_cli as derain
 from drsformer_cli.errors import (
@@ -76,34 +77,28 @@ def test_depths_agree() -> None:
     assert np.abs(restorer()(rainy).astype(int) - np.rint(deep / 257)).max() <= 1
 
 
-class Likeness(nn.Module):
-    """What stands in for a network where only its answer matters."""
-
-    config = NETWORK.config
-
-    def to_channels_last(self) -> Likeness:
-        return self
+def stand_in(answer: Callable[[Tensor], Tensor], **options: object) -> Restorer:
+    """Return a restorer in which `answer` stands in for the network, where only its answer matters."""
+    return restorer(organise=lambda network, dtype: answer, **options)
 
 
-class Mirror(Likeness):
-    """Sees a direction: it adds what lies a pixel to the left."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x + x.roll(1, dims=-1)) / 2
+def mirror(x: Tensor) -> Tensor:
+    """See a direction: add what lies a pixel to the left."""
+    return (x + x.roll(1, dims=1)) / 2
 
 
 def test_the_ensemble_is_the_mean_over_eight_flips_and_turns() -> None:
     rainy = noise(16, 24, np.float32)
-    mirror = Restorer(Mirror(), device=CPU, ensemble=True)  # type: ignore[arg-type]
+    model = stand_in(mirror, ensemble=True)
     shifts = sum(np.roll(rainy, step, axis=axis) for axis in (0, 1) for step in (-1, 1))
-    np.testing.assert_allclose(mirror(rainy), rainy / 2 + shifts / 8, atol=1e-6)
+    np.testing.assert_allclose(model(rainy), rainy / 2 + shifts / 8, atol=1e-6)
 
 
 def test_a_network_that_knows_falling_rain_only_is_not_turned_on_its_side() -> None:
     rainy = noise(16, 24, np.float32)
-    mirror = Restorer(Mirror(), device=CPU, ensemble=True, turns=False)  # type: ignore[arg-type]
+    model = stand_in(mirror, ensemble=True, turns=False)
     shifts = np.roll(rainy, 1, axis=1) + np.roll(rainy, -1, axis=1)
-    np.testing.assert_allclose(mirror(rainy), rainy / 2 + shifts / 4, atol=1e-6)
+    np.testing.assert_allclose(model(rainy), rainy / 2 + shifts / 4, atol=1e-6)
 
 
 def test_a_models_file_says_which_views_it_knows(golden: Path, tmp_path: Path) -> None:
@@ -118,24 +113,23 @@ def test_bf16_is_near_fp32() -> None:
     assert 0 < difference.mean() < 0.02
 
 
-class Overflowing(Likeness):
-    def forward(self, x: Tensor) -> Tensor:
-        return x * float("nan") if torch.is_autocast_enabled("cpu") else x
-
-
 def test_what_is_not_finite_in_half_precision_is_done_again_in_full() -> None:
     rainy = noise(8, 8)
-    assert np.array_equal(Restorer(Overflowing(), device=CPU, precision="bf16")(rainy), rainy)  # type: ignore[arg-type]
+    asked = []
 
+    def organise(network: DRSformer, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        asked.append(dtype)
+        return lambda x: x * float("nan") if dtype == torch.bfloat16 else x
 
-class Endless(Likeness):
-    def forward(self, x: Tensor) -> Tensor:
-        return x * float("inf")
+    model = restorer(precision="bf16", organise=organise)
+    assert np.array_equal(model(rainy), rainy)
+    assert np.array_equal(model(rainy), rainy)
+    assert asked == [torch.bfloat16, torch.float32]  # made when it is needed, and once
 
 
 def test_a_network_without_numbers_makes_no_picture() -> None:
     with pytest.raises(CheckpointError, match="no numbers"):
-        Restorer(Endless(), device=CPU)(noise(8, 8))  # type: ignore[arg-type]
+        stand_in(lambda x: x * float("inf"))(noise(8, 8))
 
 
 def test_a_picture_with_nan_is_refused() -> None:
@@ -145,16 +139,15 @@ def test_a_picture_with_nan_is_refused() -> None:
         restorer()(rainy)
 
 
-class Hungry(Likeness):
+class Hungry:
     """Runs out of memory above a number of pixels, as a device does."""
 
     def __init__(self, most: int, error: Exception) -> None:
-        super().__init__()
         self.most, self.error, self.seen = most, error, []
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen.append(tuple(x.shape[-2:]))
-        if x.shape[-2] * x.shape[-1] > self.most:
+    def __call__(self, x: Tensor) -> Tensor:
+        self.seen.append(tuple(x.shape[:2]))
+        if x.shape[0] * x.shape[1] > self.most:
             raise self.error
         return x
 
@@ -172,7 +165,7 @@ class Hungry(Likeness):
 def test_out_of_memory_halves_the_tile_and_goes_on(error: Exception) -> None:
     rainy = noise(300, 200)
     network = Hungry(100 * 100, error)
-    model = Restorer(network, device=CPU)  # type: ignore[arg-type]
+    model = stand_in(network)
     restored, plan = model.restore(rainy)
     assert np.array_equal(restored, rainy)
     assert network.seen[0] == (304, 200)
@@ -185,19 +178,19 @@ def test_out_of_memory_halves_the_tile_and_goes_on(error: Exception) -> None:
 def test_off_means_whole_or_not_at_all() -> None:
     network = Hungry(100 * 100, MemoryError())
     with pytest.raises(InputError, match="leave out --tile off"):
-        Restorer(network, device=CPU, tile="off")(noise(300, 200))  # type: ignore[arg-type]
+        stand_in(network, tile="off")(noise(300, 200))
     assert network.seen == [(304, 200)]
 
 
 def test_when_not_even_the_smallest_tile_fits_it_says_so() -> None:
     with pytest.raises(MemoryLimitError, match="do not fit"):
-        Restorer(Hungry(0, MemoryError()), device=CPU)(noise(300, 200))  # type: ignore[arg-type]
+        stand_in(Hungry(0, MemoryError()))(noise(300, 200))
 
 
 def test_other_errors_are_not_taken_for_memory() -> None:
     assert not out_of_memory(RuntimeError("shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
-        Restorer(Hungry(0, RuntimeError("shapes differ")), device=CPU)(noise(16, 16))  # type: ignore[arg-type]
+        stand_in(Hungry(0, RuntimeError("shapes differ")))(noise(16, 16))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Run the network over a picture of any size, exactly, in little memory: window by window, sums before maps.
+
+What the network computes of a whole picture are sums: the products and norms of its attention, the mean that
+gates its experts. So every part goes over the features in windows that the caches hold: a first pass gathers
+its sums, where it has any; a second applies them, and writes the features in place. Only the features
+themselves stand in memory at full size, at the finest level twice `dim` channels in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from drsformer_cli.model.drsformer import DRSformer, TransformerBlock
+from drsformer_cli.restore.folded import Block, Compensator, carried, slide
+from drsformer_cli.restore.kernels import Convolution, give_back, keep_memory
+from drsformer_cli.restore.plan import lane_of, window_of
+from drsformer_cli.restore.windows import Scratch, Size, Window, lasting, windows
+
+#: Pixels of a picture from which on it pays to give memory back between levels: below, that takes longer.
+LARGE = 512 * 512
+
+Place = Callable[[Tensor, Window, Tensor], None]
+
+
+class Banded:
+    """The network organised for inference.
+
+    Args:
+        network: its parameters are taken, in fp32 or double, on the device to run on.
+        dtype: of the arithmetic: that of the parameters, or bf16 or fp16; features, sums and softmax
+            stay in fp32 at least.
+        window: height and width in pixels of what is done at once, at every level, at least 16; None: what
+            suits the device.
+        lane: channels of a lane of the feed-forward, about; None: what suits the device and the window.
+    """
+
+    def __init__(
+        self,
+        network: DRSformer,
+        dtype: torch.dtype = torch.float32,
+        *,
+        window: Size | None = None,
+        lane: int | None = None,
+    ) -> None:
+        self.config, self.dtype, self.lane = network.config, dtype, lane
+        on_cpu = network.output.weight.device.type == "cpu"
+        self.window, self.on_cpu = window or window_of(network.config, on_cpu=on_cpu), on_cpu
+        if on_cpu:
+            keep_memory()
+        self.scratch, self.tidy = Scratch(), False
+        with torch.no_grad():
+            self._fold(network)
+
+    def _fold(self, network: DRSformer) -> None:
+        def conv(
+            module: nn.Module,
+            part: slice = slice(None),
+            *,
+            bias: bool = True,
+            dtype: torch.dtype = self.dtype,
+        ) -> Convolution:
+            weight, shift = cast(Tensor, module.weight), cast("Tensor | None", module.bias)
+            return Convolution(
+                weight[:, part].to(dtype), shift.to(dtype) if bias and shift is not None else None
+            )
+
+        def level(blocks: nn.Sequential) -> list[Block]:
+            return [Block(cast(TransformerBlock, block), self.dtype, self.scratch) for block in blocks]
+
+        def joined(module: nn.Conv2d) -> tuple[Convolution, Convolution]:
+            half = module.in_channels // 2
+            return conv(module, slice(half)), conv(module, slice(half, None), bias=False)
+
+        net = network
+        # Where a picture comes in and goes out, a rounded weight tints all of it: these two stay exact.
+        self.embed = conv(cast(nn.Module, net.patch_embed.proj), dtype=carried(self.dtype))
+        self.output = conv(net.output, dtype=carried(self.dtype))
+        self.encoders = [level(part) for part in (net.encoder_level1, net.encoder_level2, net.encoder_level3)]
+        self.downs = [conv(part.body[0]) for part in (net.down1_2, net.down2_3, net.down3_4)]
+        self.latent = level(net.latent)
+        self.ups = [conv(part.body[0]) for part in (net.up2_1, net.up3_2, net.up4_3)]
+        self.reduce = [joined(part) for part in (net.reduce_chan_level2, net.reduce_chan_level3)]
+        self.decoders = [level(part) for part in (net.decoder_level1, net.decoder_level2, net.decoder_level3)]
+        compensators = (net.encoder_level0, net.refinement) if net.config.mefc else ()
+        self.compensators = [Compensator(part, self.dtype, self.scratch) for part in compensators]
+
+    @torch.no_grad()
+    def __call__(self, rainy: Tensor) -> Tensor:
+        """Restore (H, W, 3) in [0, 1], H and W multiples of 8, to the same shape and dtype, not clamped."""
+        height, width, _ = rainy.shape
+        self.tidy = self.on_cpu and height * width >= LARGE
+        dim = self.config.dim
+        features = lasting((height, width, 2 * dim), rainy, carried(self.dtype))
+        # The first encoder works where the last decoder will look for what it skips.
+        encoded = features[..., dim:]
+        self._convolve(self.embed, rainy, encoded, keep)
+        for compensator in self.compensators[:1]:
+            compensator.run(encoded, self.window)
+        self._convolve(self.ups[0], self._descend(encoded, 0), features[..., :dim], shuffle)
+        self._run(self.decoders[0], features)
+        for compensator in self.compensators[1:]:
+            compensator.run(features, self.window)
+        restored = lasting(rainy.shape, rainy, features.dtype)
+        self._convolve(self.output, features, restored, keep)
+        return restored.add_(rainy).to(rainy.dtype)
+
+    def _descend(self, x: Tensor, level: int) -> Tensor:
+        """Run the encoder of `level` on `x` and all that is deeper; return what comes up from there."""
+        self._run(self.encoders[level], x)
+        height, width, channels = x.shape
+        lower = lasting((height // 2, width // 2, 2 * channels), x)
+        self._convolve(self.downs[level], x, lower, unshuffle)
+        if level == 2:
+            self._run(self.latent, lower)
+        else:
+            self._join(level + 1, self._descend(lower, level + 1), lower)
+            self._run(self.decoders[level + 1], lower)
+        return lower
+
+    def _join(self, level: int, deeper: Tensor, skipped: Tensor) -> None:
+        """Put the 1x1 convolution of concat(up(deeper), skipped) in the place of `skipped`."""
+        of_deeper, of_skipped = self.reduce[level - 1]
+
+        def place(up: Tensor, here: Window, out: Tensor) -> None:
+            there = here.doubled().of(out)
+            larger = up.new_empty((*there.shape[:2], up.shape[-1] // 4))
+            shuffle(up, here.alone(), larger)
+            total = of_deeper(larger.to(of_deeper.dtype)).to(out.dtype)
+            of_skipped.onto(total, there.to(of_skipped.dtype))
+            there.copy_(total)
+
+        self._convolve(self.ups[level], deeper, skipped, place)
+
+    def _convolve(self, conv: Convolution, x: Tensor, out: Tensor, place: Place) -> None:
+        """Convolve `x` window by window, each put into `out` by `place`."""
+        for here in windows(x.shape[0], x.shape[1], self.window):
+            result = slide(conv, here.of(x, conv.reach).to(conv.dtype), here)
+            place(here.crop(result, conv.reach), here, out)
+
+    def _run(self, blocks: list[Block], x: Tensor) -> None:
+        pixels = min(x.shape[0], self.window[0]) * min(x.shape[1], self.window[1])
+        lane = self.lane or lane_of(pixels, on_cpu=self.on_cpu)
+        for block in blocks:
+            block.run(x, self.window, lane)
+        if self.tidy:
+            give_back()
+
+
+def keep(x: Tensor, here: Window, out: Tensor) -> None:
+    """Write a window where it stands."""
+    here.of(out).copy_(x)
+
+
+def unshuffle(x: Tensor, here: Window, out: Tensor) -> None:
+    """Write (H, W, C) to (H / 2, W / 2, 4 C), as torch's pixel_unshuffle orders channels."""
+    height, width, channels = x.shape
+    there = out[here.top // 2 : here.bottom // 2, here.left // 2 : here.right // 2]
+    pixels = x.reshape(height // 2, 2, width // 2, 2, channels)
+    there.view(height // 2, width // 2, channels, 2, 2).copy_(pixels.permute(0, 2, 4, 1, 3))
+
+
+def shuffle(x: Tensor, here: Window, out: Tensor) -> None:
+    """Write (H, W, 4 C) to (2 H, 2 W, C), as torch's pixel_shuffle orders channels."""
+    height, width, channels = x.shape
+    pixels = here.doubled().of(out).view(height, 2, width, 2, channels // 4)
+    pixels.copy_(x.reshape(height, width, channels // 4, 2, 2).permute(0, 3, 1, 4, 2))
