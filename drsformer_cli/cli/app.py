@@ -18,6 +18,7 @@ import typer
 import typer.core
 
 from drsformer_cli import __version__
+from drsformer_cli.cli.bench import bench
 from drsformer_cli.cli.doctor import doctor
 from drsformer_cli.cli.run import run
 from drsformer_cli.cli.train import train
@@ -127,6 +128,7 @@ app = typer.Typer(
 app.command()(run)
 app.add_typer(weights_app, name="weights")
 app.command()(train)
+app.command()(bench)
 app.command()(doctor)
 
 
