@@ -1,26 +1,34 @@
-"""`derain train`: make a model from clean photographs."""
+"""`derain train`: make a model from clean photographs, or from pairs of a camera of one's own."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drsformer_cli.cli.options import parse_device
+from drsformer_cli.cli.options import Precision, parse_device
 from drsformer_cli.cli.words import duration
 from drsformer_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from drsformer_cli.training.loop import Progress, Training
+    from drsformer_cli.training.recipe import Recipe
 
 REPORT_EVERY = 50
 
 
 def train(
     photographs: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Clean photographs, with all folders in it.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Clean photographs, with all folders in it; or pairs of equal names in rainy/ and clean/.",
+        ),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where checkpoint, log and model go.")
@@ -29,38 +37,82 @@ def train(
         Path | None,
         typer.Option("--config", metavar="FILE", help="A recipe.  [default: the bundled model's]"),
     ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="NAME|FILE", help="Begin with a model, of whatever size.  [default: at random]"
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", help="End the schedule cleanly after so long, over all resumes."),
+        typer.Option(
+            "--minutes",
+            help="End the schedule cleanly after so long at work, over all resumes; a step in which the "
+            "process was stopped counts as an ordinary one.",
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Length of the schedule.  [default: the recipe's]")
     ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--learning-rate", help="The highest one.  [default: the recipe's; 1e-4 to fine-tune]"),
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            "--precision", help="fp32, or bf16 where it is enough; auto is bf16 on GPUs that have it."
+        ),
+    ] = Precision.AUTO,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            "--samples", metavar="FILE.png", help="Only write a sheet of the recipe's rain to look at."
+        ),
+    ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option("--beside", metavar="FOLDER", help="Rainy pictures to show on that sheet, too."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
 ) -> None:
-    """Train a small DRSformer on synthetic rain over clean photographs.
+    """Train a DRSformer on synthetic rain over clean photographs, or on pairs.
 
-    Stopped in the middle, the same command goes on from the last checkpoint in the output folder.
+    Stopped in the middle, the same command goes on from the last checkpoint in the output folder, where
+    log.csv and its plot log.svg show how the held-out pictures fare.
 
     \b
     Examples:
       derain train photos/ -o runs/mine --minutes 120
+      derain train photos/ --samples rain.png --beside rainy-photos/
+      derain train my-pairs/ --from compact --learning-rate 1e-4 --minutes 60
       derain photos-with-rain/ -m runs/mine/model.safetensors
     """
-    if minutes is not None and minutes <= 0:
-        raise UsageError(f"--minutes must be positive, not {minutes}")
-    if not photographs.is_dir():
-        raise UsageError(f"{photographs} is not a folder; name one with clean photographs")
+    _check(photographs, minutes, rate, precision, samples, beside)
     from drsformer_cli.restore.device import choose_device
-    from drsformer_cli.training.loop import Training
     from drsformer_cli.training.recipe import read_recipe
 
     recipe = read_recipe(config)
+    if samples is not None:
+        _write_samples(samples, photographs, recipe, beside, quiet=quiet)
+        return
     if steps is not None:
         recipe = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
-    chosen = choose_device(parse_device(device))
-    training = Training(recipe, photographs, output, device=str(chosen), minutes=minutes)
+    if rate is not None:
+        low = min(rate, recipe.schedule.final_learning_rate)
+        recipe = replace(
+            recipe, schedule=replace(recipe.schedule, learning_rate=rate, final_learning_rate=low)
+        )
+    chosen, start = choose_device(parse_device(device)), None
+    if begin is not None:
+        recipe, start = _begin_with(begin, recipe)
+    from drsformer_cli.training.loop import Training
+
+    bf16 = _computes_in_bf16(precision, chosen)
+    training = Training(
+        recipe, photographs, output, device=str(chosen), minutes=minutes, start=start, bf16=bf16
+    )
     if not quiet:
         typer.echo(_opening(training), err=True)
     try:
@@ -72,15 +124,69 @@ def train(
         typer.echo(f"{model}: use it with derain PICTURES -m {model}")
 
 
+def _check(
+    photographs: Path,
+    minutes: float | None,
+    rate: float | None,
+    precision: Precision,
+    samples: Path | None,
+    beside: Path | None,
+) -> None:
+    """Refuse what makes no sense before anything heavy is loaded."""
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"--minutes must be positive, not {minutes}")
+    if rate is not None and not 0 < rate < 1:
+        raise UsageError(f"--learning-rate must be above 0 and below 1, not {rate}")
+    if precision is Precision.FP16:
+        raise UsageError("--precision fp16 is too coarse to train in; use auto, fp32 or bf16")
+    if beside is not None and samples is None:
+        raise UsageError("--beside shows pictures on the sheet of --samples; name that, too")
+    if not photographs.is_dir():
+        raise UsageError(f"{photographs} is not a folder; name one with clean photographs")
+    if beside is not None and not beside.is_dir():
+        raise UsageError(f"{beside} is not a folder; name one with rainy pictures")
+
+
+def _begin_with(name: str, recipe: Recipe) -> tuple[Recipe, Mapping[str, torch.Tensor]]:
+    """Return the recipe, but for the network of the model `name`, and that model's tensors."""
+    from drsformer_cli.weights import read, resolve
+
+    checkpoint = read(resolve(name), label=name)
+    tensors = {key: tensor.float() for key, tensor in checkpoint.tensors.items()}
+    return replace(recipe, network=checkpoint.config), tensors
+
+
+def _computes_in_bf16(precision: Precision, device: torch.device) -> bool:
+    from drsformer_cli.restore.device import choose_precision, precisions
+
+    if precision is Precision.AUTO:
+        return device.type == "cuda" and "bf16" in precisions(device)
+    return choose_precision(precision.value, device) == "bf16"
+
+
+def _write_samples(
+    file: Path, photographs: Path, recipe: Recipe, beside: Path | None, *, quiet: bool
+) -> None:
+    from drsformer_cli.training.data import gather
+    from drsformer_cli.training.samples import SIDE, write_sheet
+
+    material = gather(photographs, 1, SIDE)
+    write_sheet(file, material.photographs, recipe.rain, seed=recipe.schedule.seed, beside=beside)
+    if not quiet:
+        typer.echo(f"{file}: each kind of rain, then the mix that is trained on")
+
+
 def _opening(training: Training) -> str:
     """Say what is about to happen."""
-    schedule = training.recipe.schedule
-    count, device = len(training.photographs.pictures), training.device
+    schedule, material = training.recipe.schedule, training.material
+    found = f"{len(material.photographs)} photographs"
+    if material.pairs is not None:
+        found = f"{len(material.pairs)} pairs"
     length = f"{schedule.steps} steps" if training.minutes is None else f"{training.minutes:g} minutes"
     if training.share >= 1:
         return f"finished before: {length} are done"
     start = f"going on from step {training.step}" if training.step else "training"
-    return f"{start} on {count} photographs, {length} in all, on {device}"
+    return f"{start} on {found}, {length} in all, on {training.device}{' in bf16' if training.bf16 else ''}"
 
 
 def _silent(_progress: Progress) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,13 +19,13 @@ from drsformer_cli import __version__
 from drsformer_cli.errors import CheckpointError, StorageError, UsageError
 from drsformer_cli.media.files import write_atomically
 from drsformer_cli.model.drsformer import DRSformer
-from drsformer_cli.quality.protocols import psnr
-from drsformer_cli.training.data import Photographs, split
-from drsformer_cli.training.rain import RainMix, add_rain
-from drsformer_cli.training.recipe import Recipe, Schedule
-
-#: Side of the crops that validation looks at.
-VALIDATION_SIDE = 192
+from drsformer_cli.training.data import gather
+from drsformer_cli.training.log import Log
+from drsformer_cli.training.losses import difference
+from drsformer_cli.training.rain import add_rain
+from drsformer_cli.training.recipe import Recipe
+from drsformer_cli.training.schedule import Clock, learning_rate
+from drsformer_cli.training.validation import VALIDATION_SIDE, validate
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,19 @@ class Training:
 
     Args:
         recipe: what to train, on what rain, and how.
-        photographs: a folder of clean photographs.
+        photographs: a folder of clean photographs, or one with pairs in `rainy` and `clean`.
         folder: where the checkpoint, the log and the model go.
         device: where to train.
         minutes: wall-clock budget; the schedule is stretched or shortened to it. None: by steps alone.
+            While the process is stopped or the machine asleep, no time is counted.
+        start: the tensors to begin with, of the recipe's network; random ones if none are given.
+        bf16: whether the network computes in bfloat16 where that is enough, which GPUs do faster. Its
+            parameters stay in fp32.
 
     Raises:
         UsageError: if the folder's checkpoint belongs to another recipe or its model to no checkpoint, or
             there are too few photographs.
+        UnreadableError: if a photograph cannot be read.
         CheckpointError: if the checkpoint is damaged.
         StorageError: if the folder cannot be made.
     """
@@ -67,16 +70,19 @@ class Training:
         *,
         device: str = "cpu",
         minutes: float | None = None,
+        start: Mapping[str, Tensor] | None = None,
+        bf16: bool = False,
     ) -> None:
-        self.recipe, self.folder, self.device, self.minutes = recipe, folder, torch.device(device), minutes
+        self.recipe, self.minutes, self.bf16 = recipe, minutes, bf16
+        self.device, self.log = torch.device(device), Log(folder)
         schedule = recipe.schedule
         largest = max(max(side for _, side, _ in schedule.patches), VALIDATION_SIDE)
-        train, held_out = split(photographs, schedule.held_out, largest)
-        self.photographs, self.held_out = Photographs(train), Photographs(held_out)
+        self.material = gather(photographs, schedule.held_out, largest, device=self.device)
         torch.manual_seed(schedule.seed)
-        self.network, self.average = (
-            DRSformer(recipe.network).to(self.device).to_channels_last() for _ in range(2)
-        )
+        self.network = DRSformer(recipe.network).to(self.device).to_channels_last()
+        self.average = DRSformer(recipe.network).to(self.device).to_channels_last()
+        if start is not None:
+            self.network.load_state_dict(dict(start))
         self.average.load_state_dict(self.network.state_dict())
         self.average.requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
@@ -96,24 +102,31 @@ class Training:
             ) from error
 
     def run(self, report: Callable[[Progress], None]) -> Path:
-        """Train to the end of the schedule and return the model's file."""
-        schedule, started = self.recipe.schedule, time.monotonic() - 60 * self.minutes_done
+        """Train to the end of the schedule and return the model's file.
+
+        Raises:
+            CheckpointError: if the loss ceases to be a number.
+            StorageError: if the checkpoint, the log or the model cannot be written.
+        """
+        schedule, clock, losses = self.recipe.schedule, Clock(self.minutes_done), []
         while (share := self.share) < 1:
             side, count = next((s, n) for start, s, n in reversed(schedule.patches) if start <= share)
             rate = learning_rate(share, schedule)
-            loss = self._learn(side, count, rate)
+            losses.append(self._learn(side, count, rate))
             self.step += 1
-            self.minutes_done = (time.monotonic() - started) / 60
-            if not math.isfinite(loss):
+            self.minutes_done = clock.tick()
+            if not math.isfinite(losses[-1]):
                 raise CheckpointError(
-                    f"the loss is no number at step {self.step}; run again with a lower learning_rate, "
+                    f"the loss is no number at step {self.step}; run again with a lower learning rate, "
                     "in a new folder"
                 )
             scores = None
             if self.step % schedule.validate_every == 0 or self.share >= 1:
-                scores = validate(self.average, self.held_out, self.recipe.rain, self.device)
-                self._save(scores)
-            report(Progress(self.step, self.share, self.minutes_done, loss, rate, scores))
+                scores = validate(self.average, self.material, self.recipe.rain, self.device)
+                self._save({"learning_rate": rate, "loss": sum(losses) / len(losses), **scores})
+                losses = losses[-1:]
+                clock.pause()
+            report(Progress(self.step, self.share, self.minutes_done, losses[-1], rate, scores))
         return self._export()
 
     @property
@@ -124,15 +137,13 @@ class Training:
 
     def _learn(self, side: int, count: int, rate: float) -> float:
         schedule = self.recipe.schedule
-        # Each step has randomness of its own, so that a resumed training sees what an unbroken one sees.
-        rng = np.random.default_rng((schedule.seed, self.step))
-        generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + self.step)
-        clean = self.photographs.batch(side, count, rng).to(self.device)
-        rainy = add_rain(clean, self.recipe.rain, generator).contiguous(memory_format=torch.channels_last)
+        rainy, wanted = self._batch(side, count)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        loss = nn.functional.l1_loss(self.network(rainy), clean)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            restored = self.network(rainy.contiguous(memory_format=torch.channels_last))
+        loss = difference(restored.float(), wanted, schedule.loss, schedule.fourier)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), schedule.clip)
         self.optimizer.step()
@@ -143,7 +154,25 @@ class Training:
                 average.lerp_(current, 1 - keep)
         return float(loss.detach())
 
-    def _save(self, scores: dict[str, float]) -> None:
+    def _batch(self, side: int, count: int) -> tuple[Tensor, Tensor]:
+        """Make a step's rainy patches and what should become of them, (count, 3, side, side) each."""
+        seed, material = self.recipe.schedule.seed, self.material
+        # Each step has randomness of its own, so that a resumed training sees what an unbroken one sees.
+        rng = np.random.default_rng((seed, self.step))
+        generator = torch.Generator(self.device).manual_seed(seed * 1_000_003 + self.step)
+        paired = 0
+        if material.pairs is not None:
+            paired = int(rng.binomial(count, self.recipe.schedule.pairs))
+        parts = []
+        if material.pairs is not None and paired:
+            both = material.pairs.batch(side, paired, rng)
+            parts.append((both[:, :3], both[:, 3:]))
+        if paired < count:
+            clean = material.photographs.batch(side, count - paired, rng)
+            parts.append(add_rain(clean, self.recipe.rain, generator))
+        return torch.cat([rainy for rainy, _ in parts]), torch.cat([wanted for _, wanted in parts])
+
+    def _save(self, row: dict[str, float]) -> None:
         state = {
             "recipe": repr(self.recipe),
             "step": self.step,
@@ -156,13 +185,7 @@ class Training:
         torch.save(state, buffer)
         write_atomically(self.checkpoint, buffer.getvalue(), replace=True)
         self.saved = self.step
-        log = self.folder / "log.csv"
-        new = not log.exists()
-        with log.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", "minutes", *scores])
-            writer.writerow([self.step, f"{self.minutes_done:.2f}", *(f"{s:.3f}" for s in scores.values())])
+        self.log.add({"step": self.step, "minutes": round(self.minutes_done, 2), **row})
 
     def _resume(self) -> None:
         try:
@@ -186,46 +209,15 @@ class Training:
 
     def _export(self) -> Path:
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.average.state_dict().items()}
-        shares = ", ".join(f"{name} {share:g}" for name, share in self.recipe.rain.shares.items())
+        rain = asdict(self.recipe.rain)
+        rain = {**rain.pop("shares"), **rain}
         metadata = {
             "made_by": f"derain {__version__}",
             "steps": str(self.step),
             "minutes": f"{self.minutes_done:.1f}",
-            "rain": shares,
-            "ensemble": "flips",  # its rain falls: level rain, as in a picture on its side, it has not seen
+            "rain": ", ".join(f"{name} {share:g}" for name, share in rain.items()),
+            "ensemble": "flips",  # level rain, as in a picture on its side, it has hardly seen
             "schedule": ", ".join(f"{key} {value}" for key, value in asdict(self.recipe.schedule).items()),
         }
         write_atomically(self.model, save(tensors, metadata), replace=True)
         return self.model
-
-
-def learning_rate(share: float, schedule: Schedule) -> float:
-    """Learning rate at a share of the schedule: a linear warm-up, then a cosine down to the final rate."""
-    if share < schedule.warmup:
-        return float(schedule.learning_rate * max(share / schedule.warmup, 0.01))
-    cosine = (1 + math.cos(math.pi * (share - schedule.warmup) / (1 - schedule.warmup))) / 2
-    low, high = schedule.final_learning_rate, schedule.learning_rate
-    return float(low + (high - low) * cosine)
-
-
-@torch.inference_mode()
-def validate(
-    network: nn.Module, held_out: Photographs, mix: RainMix, device: torch.device
-) -> dict[str, float]:
-    """Mean PSNR of luma (dB, `rain200`) by kind of rain, on the same seeded crops and rain each time."""
-    scores = {}
-    for kind in mix.shares:
-        only = RainMix({kind: 1.0}, blur=0, sensor_noise=0, jpeg=0)
-        generator = torch.Generator().manual_seed(7)
-        values = []
-        for clean in held_out.crops(VALIDATION_SIDE):
-            rainy = add_rain(clean, only, generator).to(device, memory_format=torch.channels_last)
-            # What is left alone to the last level has no finite PSNR: count it as the best a file can show.
-            values.append(min(psnr(to_uint8(network(rainy)), to_uint8(clean)), 60.0))
-        scores[kind] = sum(values) / len(values)
-    return scores
-
-
-def to_uint8(picture: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """(1, 3, H, W) in [0, 1] to (H, W, 3) uint8."""
-    return (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -11,6 +11,7 @@ from typing import Any
 
 from drsformer_cli.errors import UsageError
 from drsformer_cli.model.config import DRSformerConfig
+from drsformer_cli.training.losses import LOSSES
 from drsformer_cli.training.rain import RainMix
 
 if sys.version_info >= (3, 11):
@@ -34,6 +35,9 @@ class Schedule:
     patches: tuple[tuple[float, int, int], ...]
     held_out: int
     validate_every: int
+    loss: str = "l1"
+    fourier: float = 0.0
+    pairs: float = 0.8  # of the patches, where a folder has pairs; the rest is rained on
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -42,6 +46,8 @@ class Schedule:
                 raise ValueError(f"{item.name} must be a number, not {value!r}")
         if min(self.learning_rate, self.final_learning_rate, self.weight_decay, self.clip, self.seed) < 0:
             raise ValueError("learning rates, weight_decay, clip and seed must not be negative")
+        if self.loss not in LOSSES or self.fourier < 0 or not 0 <= self.pairs <= 1:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, fourier not negative, pairs a share")
         if not 0 <= self.warmup < 1:
             raise ValueError("warmup must be a share of the schedule, at least 0 and below 1")
         if self.steps < 1 or self.held_out < 1 or self.validate_every < 1 or not 0 <= self.ema < 1:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from drsformer_cli.cli import doctor, train
 from drsformer_cli.training.loop import Progress
+from drsformer_cli.weights import read
 from tests.cli.conftest import Command, run_process, write_picture
 
 RECIPE = """
@@ -40,7 +41,7 @@ validate_every = 2
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     for index in range(2):
-        write_picture(tmp_path / "photographs" / f"{index}.png", index, (200, 200))
+        write_picture(tmp_path / "photographs" / f"{index}.png", index, (256, 256))
     return tmp_path / "photographs"
 
 
@@ -56,12 +57,50 @@ def test_a_trained_model_restores_pictures(
     assert "held-out photographs, dB: lines" in trained.err
     assert "training on 1 photographs, 4 steps in all, on cpu" in trained.err
     assert "step 4, 100.0%" in trained.err
+    assert (tmp_path / "run" / "log.csv").read_text().startswith("step,minutes,learning_rate,loss,lines\n2,")
+    assert (tmp_path / "run" / "log.svg").read_text().startswith("<svg")
     assert "finished before: 4 steps are done" in derain(*words).err
     again = derain(*words, "-q")
     assert (again.status, again.err, again.out) == (0, "", "")
     model = tmp_path / "run" / "model.safetensors"
     restored = derain(photos, "-o", tmp_path / "out", "-m", model, "--device", "cpu")
     assert restored.status == 0, restored.err
+
+
+def test_a_model_is_tuned_to_pairs(derain: Command, tmp_path: Path, tiny: Path) -> None:
+    """From a checkpoint of another network than the recipe's, which the result is then a model of, too."""
+    for index in range(2):
+        for name in ("rainy", "clean"):
+            write_picture(tmp_path / "pairs" / name / f"{index}.png", index, (256, 256))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    words = ["train", tmp_path / "pairs", "-o", tmp_path / "run", "--config", recipe, "--device", "cpu"]
+    tuned = derain(*words, "--from", tiny, "--learning-rate", "1e-5", "--steps", 2, "--precision", "bf16")
+    assert tuned.status == 0, tuned.err
+    assert "training on 1 pairs, 2 steps in all, on cpu in bf16" in tuned.err
+    assert "dB: pairs" in tuned.err
+    before, after = read(tiny), read(tmp_path / "run" / "model.safetensors")
+    assert after.config == before.config
+    moved = [(after.tensors[name] - before.tensors[name].float()).abs().max() for name in before.tensors]
+    assert 0 < max(moved) < 1e-3
+    refused = derain(*words, "--from", tiny)
+    assert refused.status == 2
+    assert "belongs to another recipe" in refused.err
+    missing = derain(*words, "--from", "no-such-model")
+    assert missing.status == 3
+    assert "no-such-model" in missing.err
+
+
+def test_a_sheet_of_samples_is_all_that_is_made(derain: Command, photographs: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "rain.png"
+    outcome = derain(
+        "train", photographs, "--samples", sheet, "--beside", photographs, "-o", tmp_path / "run"
+    )
+    assert outcome.status == 0, outcome.err
+    assert str(sheet) in outcome.out
+    with Image.open(sheet) as picture:
+        assert picture.width == 8 * 192
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("step", "word"), [(1, "starts anew"), (3, "goes on from step 2")])
@@ -91,6 +130,13 @@ def test_an_interrupted_training_says_how_to_go_on(
         (["nowhere"], "nowhere is not a folder"),
         ([".", "--minutes", "-1"], "--minutes must be positive"),
         ([".", "--config", "none.toml"], "the recipe none.toml cannot be read"),
+        ([".", "--learning-rate", "2"], "--learning-rate must be above 0 and below 1"),
+        ([".", "--learning-rate", "nan"], "--learning-rate must be above 0 and below 1"),
+        ([".", "--minutes", "nan"], "--minutes must be positive"),
+        ([".", "--precision", "fp16"], "--precision fp16 is too coarse"),
+        ([".", "--beside", "."], "name that, too"),
+        ([".", "--samples", "a.png", "--beside", "nowhere"], "nowhere is not a folder"),
+        ([".", "--samples", "a.png"], "holds 0 pictures of 192 x 192"),
         ([".", "--device", "tpu"], "--device tpu is not known"),
         (["."], "needs at least 9"),
     ],
