@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -73,10 +74,12 @@ class PlainDisplay(Display):
             return
         position = f"[{self.tally.ended}/{self.tally.total}]"
         if isinstance(event, Done):
-            took = duration(event.record.seconds)
-            self.line(
-                f"{position} {event.task.name} -> {event.task.place} ({number(event.megapixels)} MP, {took})"
+            words = (
+                f"{number(event.megapixels)} MP",
+                duration(event.record.seconds),
+                *ways(event.record.plan),
             )
+            self.line(f"{position} {event.task.name} -> {event.task.place} ({', '.join(words)})")
             self.notes(event)
         elif isinstance(event, Failed):
             self.line(f"{position} failed: {failure_line(event)}")
@@ -114,6 +117,20 @@ class PlainDisplay(Display):
         super().line(text)
         if self._lines_since_failure is not None:
             self._lines_since_failure += 1
+
+
+def ways(plans: dict[str, Any] | list[dict[str, Any]]) -> list[str]:
+    """Tell in words how a picture, or its frames, went through the model: whole or not, how precisely."""
+    words = [
+        word
+        for plan in (plans if isinstance(plans, list) else [plans])
+        if plan
+        for word in (
+            "whole" if plan["whole"] else "in tiles of {1} x {0}".format(*plan["tile"]),
+            str(plan["precision"]),
+        )
+    ]
+    return list(dict.fromkeys(words))
 
 
 class LiveDisplay(PlainDisplay):

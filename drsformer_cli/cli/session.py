@@ -54,6 +54,8 @@ class Session:
         settings = plain({**model.settings, **self._plan.written()})
         with ExitStack() as stack:
             store = self._open_store(stack, settings, display)
+            if isinstance(store, FolderStore):
+                model.go_on_as(store.earlier_plan())
             stack.push(lambda _kind, error, _trace: self._end(display, stopped=error is not None))
             stack.enter_context(display)
             pipeline = Pipeline(self._tasks, model, store, settings=settings, format=format, quality=quality)

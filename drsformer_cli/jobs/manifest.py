@@ -117,6 +117,10 @@ class Manifest:
         """Return the last finished result at `output`, if any."""
         return self._done.get(output)
 
+    def records(self) -> Iterator[Record]:
+        """Yield the finished results, in the order in which they were first finished."""
+        yield from self._done.values()
+
     def claims(self, output: str) -> bool:
         """Tell whether the file standing at `output` is, byte for byte, one that a run of ours put there.
 

@@ -53,6 +53,14 @@ class FolderStore:
         """Return how many lines of the manifests could not be understood."""
         return sum(manifest.damaged_lines for manifest in self._manifests.values())
 
+    def earlier_plan(self) -> dict[str, Any]:
+        """Return the plan of a picture that an earlier run did with these settings; {} if there is none."""
+        for manifest in self._manifests.values():
+            for record in manifest.records():
+                if record.settings == self._settings and record.plan:
+                    return record.plan[-1] if isinstance(record.plan, list) else record.plan
+        return {}
+
     def look(self) -> None:
         """Read the manifests without becoming their writer, so that `decide` works."""
         self._manifests = {folder: Manifest.load(folder) for folder in self._manifests}

@@ -91,10 +91,16 @@ class Banded:
     @torch.no_grad()
     def __call__(self, rainy: Tensor) -> Tensor:
         """Restore (H, W, 3) in [0, 1], H and W multiples of 8, to the same shape and dtype, not clamped."""
+        self.tidy = self.on_cpu and rainy.shape[0] * rainy.shape[1] >= LARGE
+        restored = lasting(rainy.shape, rainy, carried(self.dtype))
+        with torch.inference_mode():
+            self._restore(rainy, restored)
+        return restored.add_(rainy).to(rainy.dtype)
+
+    def _restore(self, rainy: Tensor, residual: Tensor) -> None:
         height, width, _ = rainy.shape
-        self.tidy = self.on_cpu and height * width >= LARGE
         dim = self.config.dim
-        features = lasting((height, width, 2 * dim), rainy, carried(self.dtype))
+        features = lasting((height, width, 2 * dim), residual)
         # The first encoder works where the last decoder will look for what it skips.
         encoded = features[..., dim:]
         self._convolve(self.embed, rainy, encoded, keep)
@@ -104,9 +110,7 @@ class Banded:
         self._run(self.decoders[0], features)
         for compensator in self.compensators[1:]:
             compensator.run(features, self.window)
-        restored = lasting(rainy.shape, rainy, features.dtype)
-        self._convolve(self.output, features, restored, keep)
-        return restored.add_(rainy).to(rainy.dtype)
+        self._convolve(self.output, features, residual, keep)
 
     def _descend(self, x: Tensor, level: int) -> Tensor:
         """Run the encoder of `level` on `x` and all that is deeper; return what comes up from there."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,21 @@ class Restorer:
             "precision": self.precision,
             "device": str(self.device),
             "threads": threads,
+            "limit": self.limit,
         }
+
+    def go_on_as(self, plan: Mapping[str, Any]) -> None:
+        """Rest all further plans on what an earlier one rested on, so that a resumed run keeps its ways.
+
+        Args:
+            plan: as `describe` gave it; its memory limit is taken over, unless there is less now, and on a
+                CPU its number of threads.
+        """
+        limit, threads = plan.get("limit"), plan.get("threads")
+        if isinstance(limit, int) and limit > 0:
+            self.limit = min(self.limit, limit)
+        if self.device.type == "cpu" and isinstance(threads, int) and 0 < threads <= (os.cpu_count() or 1):
+            torch.set_num_threads(threads)
 
     def __call__(self, rainy: Picture) -> Picture:
         """Restore one picture; what `restore` says, without the plan."""

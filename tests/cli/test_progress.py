@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from drsformer_cli.cli.progress import Display, LiveDisplay, PlainDisplay
+from drsformer_cli.cli.progress import Display, LiveDisplay, PlainDisplay, ways
 from drsformer_cli.cli.tally import Tally
 from drsformer_cli.cli.words import duration, number, printable
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
@@ -24,8 +24,11 @@ def task(name: str) -> Task:
     return Task(Source(Path(name), PurePath(name), Path(), False), Path("/out"), PurePath(name))
 
 
+PLAN = {"tile": [1000, 2000], "whole": True, "precision": "fp32"}
+
+
 def done(name: str, notes: list[str] | None = None) -> Done:
-    record = Record(name, Input(name, 1, 1, ""), Result(1, 1, ""), {}, {"tile": "off"}, 0.5, notes or [])
+    record = Record(name, Input(name, 1, 1, ""), Result(1, 1, ""), {}, PLAN, 0.5, notes or [])
     return Done(task(name), record, ((1000, 2000),))
 
 
@@ -55,7 +58,7 @@ EVENTS = (
 def test_plain_lines() -> None:
     shown = show(PlainDisplay(console(), Tally(3, {}, Counter(hidden=2))), *EVENTS)
     assert shown.splitlines()[:3] == [
-        f"[1/3] a.png -> {Path('/out/a.png')} (2.00 MP, 0.5 s)",
+        f"[1/3] a.png -> {Path('/out/a.png')} (2.00 MP, 0.5 s, whole, fp32)",
         "  a.png: gain map dropped",
         "[3/3] failed: [bold]c.png: unexpected ValueError: no\\x07",
     ]
@@ -63,6 +66,12 @@ def test_plain_lines() -> None:
         "1 restored, 1 done before, 1 failed, 2 left out (2 hidden); 2.00 meg"
     )
     assert len(shown.splitlines()) == 4
+
+
+def test_the_ways_of_frames_are_told_once_each() -> None:
+    tiled = {"tile": [64, 80], "whole": False, "precision": "fp32"}
+    assert ways([PLAN, tiled]) == ["whole", "fp32", "in tiles of 80 x 64"]
+    assert ways({}) == []
 
 
 def test_failures_far_above_are_told_again() -> None:
@@ -85,7 +94,7 @@ def test_the_end_says_where_the_results_are() -> None:
 
 def test_more_is_said_when_asked() -> None:
     shown = show(PlainDisplay(console(), Tally(3), verbose=True), *EVENTS)
-    assert "  a.png: tile off" in shown
+    assert "  a.png: tile [1000, 2000], whole True, precision fp32" in shown
     assert "[2/3] b.png: done before" in shown
     assert "  Traceback\n    [red]line\n" in shown
     assert shown.count("Traceback") == 1

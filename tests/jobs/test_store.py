@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -49,6 +50,17 @@ def test_put(task: Task, tmp_path: Path) -> None:
     assert task.path.read_bytes() == b"clean"
     assert record.result == Result(5, task.path.stat().st_mtime_ns, "ab")
     assert Manifest.load(tmp_path / "out").record("deep/a.png") == record
+
+
+def test_the_plan_of_an_earlier_run_with_the_same_settings_is_found(task: Task) -> None:
+    plan = {"limit": 5, "threads": 2}
+    with FolderStore([task], {"model": "m"}) as store:
+        assert store.earlier_plan() == {}
+        store.put(task, b"clean", replace(RECORD, plan=[{"limit": 4}, plan]), replace=False)
+    with FolderStore([task], {"model": "m"}) as store:
+        assert store.earlier_plan() == plan
+    with FolderStore([task], {"model": "other"}) as store:
+        assert store.earlier_plan() == {}
 
 
 def test_put_does_not_replace_unless_told(task: Task) -> None:

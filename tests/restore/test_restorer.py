@@ -262,3 +262,18 @@ def test_the_pattern_is_what_the_authors_script_writes(golden: Path, variant: st
     difference = np.abs(restored - np.asarray(Image.open(golden / f"pattern_{variant}.png").convert("RGB")))
     assert difference.max() <= 1
     assert (difference == 0).mean() >= 0.999
+
+
+def test_a_resumed_run_rests_its_plans_on_what_the_earlier_one_did() -> None:
+    threads = torch.get_num_threads()
+    model = restorer(memory=3 << 30)
+    plan = model.describe(64, 64)
+    other = restorer()
+    assert other.describe(64, 64) != plan
+    other.go_on_as(plan)
+    assert other.describe(64, 64) == plan
+    # there is no more memory than there is, and nonsense in a manifest changes nothing
+    for nonsense in ({"limit": 1 << 60}, {"limit": "4G", "threads": -1}, {"threads": 1 << 20}, {}):
+        other.go_on_as(nonsense)
+        assert other.describe(64, 64) == plan
+    assert torch.get_num_threads() == threads
