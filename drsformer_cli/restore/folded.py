@@ -86,6 +86,11 @@ class Attention:
         self, module: model.SparseAttention, norm: model.LayerNorm, dtype: torch.dtype, scratch: Scratch
     ) -> None:
         self.module, self.norm, self.dtype = module, Norm(norm, dtype, scratch), dtype
+        self.project = exact(module.project_out.weight).view(
+            -1, module.heads, len(module.project_out.weight) // module.heads
+        )
+        #: What was seen last, normalised, if it was all of a picture: it is asked for again at once.
+        self.all_normed: Tensor | None = None
         weight, bias = fold_norm(module.qkv, norm)
         around, shift = module.qkv_dwconv.weight[:, 0], module.qkv_dwconv.bias
         both, value = slice(2 * len(weight) // 3), slice(2 * len(weight) // 3, None)
@@ -104,7 +109,9 @@ class Attention:
         squares = exact(x.new_zeros((2, channels)))
         point, around = self.both
         for here in windows(x.shape[0], x.shape[1], size):
-            seen = slide(around, point(self.norm(here.of(x, self.MARGIN))), here)
+            normed = self.norm(here.of(x, self.MARGIN))
+            self.all_normed = normed if normed.shape == x.shape else None
+            seen = slide(around, point(normed), here)
             pixels = here.blank(seen, self.MARGIN).reshape(-1, 2, heads, channels // heads).to(x.dtype)
             q, k = pixels.unbind(1)
             product += q.permute(1, 2, 0) @ k.transpose(0, 1)
@@ -117,14 +124,14 @@ class Attention:
         q, k = squares.sqrt().clamp_(min=1e-12).view(2, *product.shape[:2])
         similarity = product / (q[:, :, None] * k[:, None]) * self.module.temperature
         mixed = exact(self.module.mix(similarity.to(project.weight.dtype)[None])[0])
-        weight = exact(project.weight).view(-1, *product.shape[:2])
-        folded = torch.einsum("ohc,hcd->ohd", weight, mixed).flatten(1)
+        folded = torch.einsum("ohc,hcd->ohd", self.project, mixed).flatten(1)
         return pointwise(folded, project.bias, self.dtype)
 
     def __call__(self, x: Tensor, project: Convolution, here: Window) -> Tensor:
         """Attend over `x`, a window with its margin, of which MARGIN rows are used up."""
         point, around = self.value
-        return project(slide(around, point(self.norm(x)), here))
+        normed = self.norm(x) if self.all_normed is None else self.all_normed
+        return project(slide(around, point(normed), here))
 
 
 class Pair:

@@ -63,6 +63,13 @@ def onednn_serves(device: torch.device, dtype: torch.dtype) -> bool:
     )
 
 
+def as_image(x: Tensor) -> Tensor:
+    """View (H, W, C) as the channels-last (1, C, H, W) that it is in memory."""
+    height, width, channels = x.shape
+    rows, columns, steps = x.stride()
+    return x.as_strided((1, channels, height, width), (height * rows, steps, rows, columns))
+
+
 class Convolution:
     """One convolution, stride 1, with its ReLU.
 
@@ -102,7 +109,7 @@ class Convolution:
             x: the features.
             rows: rows of zeros above and below; `reach` of them keep H as it is.
         """
-        image = x.permute(2, 0, 1)[None]
+        image = as_image(x)
         around = [self.reach if rows is None else rows, self.reach]
         if self.fused:
             act = "relu" if self.relu else "none"
@@ -126,7 +133,7 @@ class Convolution:
             if relu:
                 total.relu_()
             return
-        image, there = x.permute(2, 0, 1)[None], total.permute(2, 0, 1)[None]
+        image, there = as_image(x), as_image(total)
         around = [self.reach if rows is None else rows, self.reach]
         act = "relu" if self.relu else None
         _onednn._convolution_pointwise_.binary(

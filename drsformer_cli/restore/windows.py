@@ -56,6 +56,8 @@ class Window:
 
     def trim(self, x: Tensor, rows: int) -> Tensor:
         """Drop `rows` rows of (H, W, C) at the top and bottom, where these are cut; no copy."""
+        if not (rows and (self.above or self.below)):
+            return x
         return x[rows * self.above : x.shape[0] - rows * self.below]
 
     def crop(self, x: Tensor, columns: int) -> Tensor:
