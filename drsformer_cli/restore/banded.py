@@ -87,6 +87,11 @@ class Banded:
         self.decoders = [level(part) for part in (net.decoder_level1, net.decoder_level2, net.decoder_level3)]
         compensators = (net.encoder_level0, net.refinement) if net.config.mefc else ()
         self.compensators = [Compensator(part, self.dtype, self.scratch) for part in compensators]
+        # The lanes of large pictures are made at load, so that no picture pays for them.
+        lane = self.lane or lane_of(self.window[0] * self.window[1], on_cpu=self.on_cpu)
+        for blocks in (*self.encoders, self.latent, *self.decoders):
+            for block in blocks:
+                block.in_lanes(lane)
 
     @torch.no_grad()
     def __call__(self, rainy: Tensor) -> Tensor:

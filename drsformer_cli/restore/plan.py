@@ -22,8 +22,8 @@ HOST = 36
 LEAST_TILE = 64
 #: Pixels that neighbouring tiles share unless told.
 OVERLAP = 32
-#: Height and width of a window on a CPU for lanes of LANE channels, each 8 MB in fp32.
-WINDOW = (128, 256)
+#: Height and width of a window on a CPU for lanes of LANE channels, each 6 MB in fp32.
+WINDOW = (96, 256)
 #: Channels of a lane of the feed-forward: enough to keep a CPU's vector units busy.
 LANE = 64
 #: Channels times pixels that a lane of a small window has at least.
