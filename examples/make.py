@@ -33,7 +33,7 @@ def main() -> None:
         image = image.convert("RGB")
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
         clean = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-        mix = RainMix({kind: 1.0}, blur=0, sensor_noise=0, jpeg=0)
+        mix = RainMix().only(kind)
         rainy = rain_on_any_size(clean, mix, seed)
         pixels = (rainy[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         result = Image.fromarray(pixels[..., 0] if grey else pixels)
