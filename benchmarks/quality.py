@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--model", default="compact")
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--ensemble", action="store_true")
     parser.add_argument("--single", action="store_true", help="print every picture, too")
     options = parser.parse_args()

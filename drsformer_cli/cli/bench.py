@@ -241,7 +241,7 @@ def what_auto_chooses(restorer: Restorer, height: int, width: int) -> dict[str, 
         why = "this model was not measured to give the same pictures in bf16 on such a device"
     else:
         why = "this device is not known to compute faster in bf16"
-    return {**plan, "limit": restorer.limit, "why_tile": way, "why_precision": why}
+    return {**plan, "why_tile": way, "why_precision": why}
 
 
 def show(cases: list[Case], choice: dict[str, Any], width: int, height: int) -> None:

@@ -72,19 +72,19 @@ class Needs:
         config: the network's.
         parameters: how many numbers it holds.
         half: whether it computes in bf16 or fp16.
-        on_host: whether the limit holds the pictures themselves, too, as a CPU's does and a GPU's does not.
+        device: `cpu`, `cuda` or `mps`. The limit of all but `cuda` holds the pictures themselves, too.
     """
 
     config: DRSformerConfig
     parameters: int
     half: bool = False
-    on_host: bool = True
+    device: str = "cpu"
 
     @classmethod
-    def of(cls, network: DRSformer, precision: str, *, on_host: bool) -> Needs:
+    def of(cls, network: DRSformer, precision: str, device: str) -> Needs:
         """Read them off a network."""
         count = sum(parameter.numel() for parameter in network.parameters())
-        return cls(network.config, count, precision != "fp32", on_host)
+        return cls(network.config, count, precision != "fp32", device)
 
     def loaded(self) -> int:
         """Bytes before the first picture: the parameters as they were read, and as they are computed with."""
@@ -102,10 +102,11 @@ class Needs:
         the results of a row of windows that wait until their neighbours have read what they stand on.
         """
         dim, work = self.config.dim, self._bytes
-        window = window_of(self.config, on_cpu=self.on_host)
+        on_cpu = self.device == "cpu"
+        window = window_of(self.config, on_cpu=on_cpu)
         kept = HOLES * 4 * dim * height * width * (2 + 1 / 2 + 1 / 4 + 1 / 8)
         high, wide = min(height, window[0] + 2 * MARGIN), min(width, window[1] + 2 * MARGIN)
-        lane = min(LANE if self.on_host else GPU_LANE, -(-self.config.hidden[1] // 2))
+        lane = min(LANE if on_cpu else GPU_LANE, -(-self.config.hidden[1] // 2))
         copies = EXPERT_COPIES if self.config.mefc else COPIES
         here = high * wide * (4 * 2 * dim * copies + work * lane * LANES)
         waiting = 4 * 2 * dim * min(height, high) * width if width > wide or height > high else 0
@@ -130,7 +131,7 @@ def make_plan(
         InputError: if it is too small for this picture, which needs memory of its own.
     """
     full = padded(height, width)
-    base = needs.loaded() + HOST * full[0] * full[1] * needs.on_host
+    base = needs.loaded() + (HOST * full[0] * full[1] if needs.device != "cuda" else 0)
     usable = int(limit * USABLE)
     whole = Plan(full, 0, True, base + needs.peak(*full))
     if tile is None:

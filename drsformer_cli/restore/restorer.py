@@ -118,7 +118,7 @@ class Restorer:
         # A budget is only ever a smaller limit: no wish makes a machine larger.
         self.limit = min(memory_limit(device), memory or memory_limit(device))
         self.network = network.to(device=device, dtype=torch.float32).eval()
-        self.needs = Needs.of(network, precision, on_host=device.type != "cuda")
+        self.needs = Needs.of(network, precision, device.type)
         self._organise, self._engines = organise, {precision: organise(self.network, PRECISIONS[precision])}
         self.settings: dict[str, Any] = {
             "model": model,
@@ -162,12 +162,13 @@ class Restorer:
 
         Args:
             plan: as `describe` gave it; its memory limit is taken over, unless there is less now, and on a
-                CPU its number of threads.
+                CPU its number of threads, unless there are fewer or OMP_NUM_THREADS says how many.
         """
         limit, threads = plan.get("limit"), plan.get("threads")
         if isinstance(limit, int) and limit > 0:
             self.limit = min(self.limit, limit)
-        if self.device.type == "cpu" and isinstance(threads, int) and 0 < threads <= (os.cpu_count() or 1):
+        free = self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ
+        if free and isinstance(threads, int) and 0 < threads < torch.get_num_threads():
             torch.set_num_threads(threads)
 
     def __call__(self, rainy: Picture) -> Picture:

@@ -119,10 +119,6 @@ class Scratch:
             kept = self._kept[name, dtype] = lasting((count,), like, dtype)
         return kept[:count].view(*shape)
 
-    def clear(self) -> None:
-        """Let go of all of it."""
-        self._kept.clear()
-
 
 Change = Callable[[Tensor, Window, str], Tensor]
 

@@ -64,7 +64,7 @@ def test_a_picture_that_fills_the_limit_itself_is_named_not_the_machine() -> Non
     with pytest.raises(InputError, match=r"20000 x 10000 pixels need a memory limit of \d+\.\d GB"):
         make_plan(10_000, 20_000, NEEDS, limit=4 << 30)
     # on a GPU the picture lies elsewhere
-    assert not make_plan(10_000, 20_000, replace(NEEDS, on_host=False), limit=4 << 30).whole
+    assert not make_plan(10_000, 20_000, replace(NEEDS, device="cuda"), limit=4 << 30).whole
 
 
 PEAK = r"""

@@ -277,3 +277,19 @@ def test_a_resumed_run_rests_its_plans_on_what_the_earlier_one_did() -> None:
         other.go_on_as(nonsense)
         assert other.describe(64, 64) == plan
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("named", "expected"), [(None, 1), ("2", 2)])
+def test_a_resumed_run_takes_no_more_threads_than_before_unless_told(
+    named: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if named is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", named)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        restorer().go_on_as({"threads": 1})
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(threads)
