@@ -15,15 +15,45 @@ import torch
 from torch import Tensor, nn
 
 from drsformer_cli.model.drsformer import DRSformer, TransformerBlock
-from drsformer_cli.restore.folded import Block, Compensator, carried, slide
+from drsformer_cli.restore.experts import Compensator
+from drsformer_cli.restore.folded import Attention, carried, slide
 from drsformer_cli.restore.kernels import Convolution, give_back, keep_memory
+from drsformer_cli.restore.lanes import FeedForward
 from drsformer_cli.restore.plan import lane_of, window_of
-from drsformer_cli.restore.windows import Scratch, Size, Window, lasting, windows
+from drsformer_cli.restore.windows import Scratch, Size, Window, lasting, rewrite, windows
 
 #: Pixels of a picture from which on it pays to give memory back between levels: below, that takes longer.
 LARGE = 512 * 512
 
 Place = Callable[[Tensor, Window, Tensor], None]
+
+
+class Block:
+    """STB: one pass over the features for the attention's statistics, one for all the rest."""
+
+    def __init__(self, module: TransformerBlock, dtype: torch.dtype, scratch: Scratch) -> None:
+        self.module, self.dtype, self.scratch, self.lane = module, dtype, scratch, 0
+        self.attention = Attention(module.attn, module.norm1, dtype, scratch)
+
+    def in_lanes(self, lane: int) -> FeedForward:
+        """Return the feed-forward in lanes of that width; the last is kept, for pictures come in series."""
+        if lane != self.lane:
+            module = self.module
+            self.feed_forward = FeedForward(module.ffn, module.norm2, self.dtype, self.scratch, lane)
+            self.lane = lane
+        return self.feed_forward
+
+    def run(self, x: Tensor, size: Size, lane: int) -> None:
+        """Replace features (H, W, C) in place, in windows of `size` and lanes of `lane` channels."""
+        project, feed_forward = self.attention.look(x, size), self.in_lanes(lane)
+
+        def change(old: Tensor, here: Window, slot: str) -> Tensor:
+            inner = here.trim(old, Attention.MARGIN)
+            total = self.scratch.take(slot, inner.shape, inner)
+            torch.add(inner, self.attention(old, project, here), out=total)
+            return feed_forward.onto(total, here)
+
+        rewrite(x, size, Attention.MARGIN + FeedForward.MARGIN, change)
 
 
 class Banded:
