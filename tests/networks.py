@@ -14,7 +14,26 @@ from torch import Tensor
 from drsformer_cli.model.config import DRSformerConfig
 from drsformer_cli.model.drsformer import DRSformer
 
-TINY = {"mefc": (8, 16), "plain": (16, 32), "biasfree": (8, 16)}
+#: Golden outputs of the full-size networks: the seed of their input, and its height and width.
+FULL_INPUTS = {"output_64x64": (1, (64, 64)), "output_48x80": (2, (48, 80))}
+
+
+def tiny_case(golden: Path, name: str) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Return a tiny golden network's parameters, an input (1, 3, 40, 56), and the authors' answer to it."""
+    tensors = torch.load(golden / f"tiny_{name}.pth", weights_only=True)["params"]
+    data = np.load(golden / f"tiny_{name}.npz")
+    rainy, expected = (
+        torch.from_numpy(data[key]).reshape(1, 3, 40, 56) for key in ("input_40x56", "output_40x56")
+    )
+    return tensors, rainy, expected
+
+
+def full_case(golden: Path, variant: str, name: str) -> tuple[Tensor, Tensor]:
+    """Return an input of the full-size networks, (1, 3, H, W) in fp32, and the authors' answer to it."""
+    seed, size = FULL_INPUTS[name]
+    rainy = np.random.RandomState(seed).random_sample((1, 3, *size)).astype(np.float32)
+    expected = np.load(golden / f"full_{variant}.npz")[name].reshape(1, 3, *size)
+    return torch.from_numpy(rainy), torch.from_numpy(expected)
 
 
 def full_size_tensors(golden: Path, variant: str) -> dict[str, Tensor]:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from tests.literal import LiteralDRSformer
-from tests.model.test_drsformer import FULL_INPUTS, full_input, tiny
-from tests.networks import full_size_tensors
+from tests.networks import FULL_INPUTS, full_case, full_size_tensors, tiny_case
 
 
 @pytest.mark.parametrize("name", ["mefc", "plain", "biasfree"])
 def test_tiny_networks_equal_the_golden_outputs(golden: Path, name: str) -> None:
-    data = np.load(golden / f"tiny_{name}.npz")
-    rainy = torch.from_numpy(data["input_40x56"]).reshape(1, 3, 40, 56)
-    expected = torch.from_numpy(data["output_40x56"]).reshape(1, 3, 40, 56)
-    tensors = tiny(golden, name)
+    tensors, rainy, expected = tiny_case(golden, name)
     double = LiteralDRSformer({key: value.double() for key, value in tensors.items()})
     assert (double(rainy.double()) - expected).abs().max() < 1e-10
     single = (LiteralDRSformer(tensors)(rainy) - expected).abs()
@@ -27,16 +22,15 @@ def test_tiny_networks_equal_the_golden_outputs(golden: Path, name: str) -> None
 
 @pytest.mark.parametrize("variant", ["mefc", "plain"])
 def test_full_size_networks_equal_the_golden_outputs(golden: Path, variant: str) -> None:
-    data = np.load(golden / f"full_{variant}.npz")
     tensors = full_size_tensors(golden, variant)
     double = LiteralDRSformer({key: value.double() for key, value in tensors.items()})
     for name in FULL_INPUTS:
-        expected = torch.from_numpy(data[name]).reshape(1, 3, *FULL_INPUTS[name][1])
-        assert (double(full_input(name).double()) - expected).abs().max() < 1e-9
+        rainy, expected = full_case(golden, variant, name)
+        assert (double(rainy.double()) - expected).abs().max() < 1e-9
 
 
 def test_similarities_can_be_watched(golden: Path) -> None:
-    network, seen = LiteralDRSformer(tiny(golden, "plain")), []
+    network, seen = LiteralDRSformer(tiny_case(golden, "plain")[0]), []
     network.watch = lambda similarity: seen.append(tuple(similarity.shape))
     network(torch.rand(1, 3, 16, 24))
     blocks, heads = network.config.blocks, network.config.heads

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from drsformer_cli.errors import CheckpointError
 from drsformer_cli.model.drsformer import DRSformer
-from tests.networks import full_size_tensors, small_network
-
-FULL_INPUTS = {"output_64x64": (1, (64, 64)), "output_48x80": (2, (48, 80))}
-
-
-def full_input(name: str) -> torch.Tensor:
-    seed, size = FULL_INPUTS[name]
-    return torch.from_numpy(np.random.RandomState(seed).random_sample((1, 3, *size)).astype(np.float32))
-
-
-def tiny(golden: Path, name: str) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = torch.load(golden / f"tiny_{name}.pth", weights_only=True)["params"]
-    return tensors
+from tests.networks import FULL_INPUTS, full_case, full_size_tensors, small_network, tiny_case
 
 
 @pytest.mark.parametrize("name", ["mefc", "plain", "biasfree"])
 def test_tiny_networks_equal_the_golden_outputs(golden: Path, name: str) -> None:
-    data = np.load(golden / f"tiny_{name}.npz")
-    rainy = torch.from_numpy(data["input_40x56"]).reshape(1, 3, 40, 56)
-    expected = torch.from_numpy(data["output_40x56"]).reshape(1, 3, 40, 56)
-    tensors = tiny(golden, name)
+    tensors, rainy, expected = tiny_case(golden, name)
     double = DRSformer.from_state_dict({key: value.double() for key, value in tensors.items()})
     assert (double(rainy.double()) - expected).abs().max() < 1e-10
     single = (DRSformer.from_state_dict(tensors)(rainy) - expected).abs()
@@ -39,12 +23,11 @@ def test_tiny_networks_equal_the_golden_outputs(golden: Path, name: str) -> None
 
 @pytest.mark.parametrize("variant", ["mefc", "plain"])
 def test_full_size_networks_equal_the_golden_outputs(golden: Path, variant: str) -> None:
-    data = np.load(golden / f"full_{variant}.npz")
     tensors = full_size_tensors(golden, variant)
     single = DRSformer.from_state_dict(tensors)
     double = DRSformer.from_state_dict({key: value.double() for key, value in tensors.items()})
     for name in FULL_INPUTS:
-        rainy, expected = full_input(name), torch.from_numpy(data[name]).reshape(1, 3, *FULL_INPUTS[name][1])
+        rainy, expected = full_case(golden, variant, name)
         assert (double(rainy.double()) - expected).abs().max() < 1e-9
         assert (single(rainy) - expected).abs().quantile(0.999) < 2e-5
 

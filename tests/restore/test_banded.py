@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -18,8 +17,7 @@ from drsformer_cli.model.drsformer import DRSformer
 from drsformer_cli.restore.banded import Banded
 from drsformer_cli.restore.windows import LEAST_WINDOW
 from tests.literal import KEPT, LiteralDRSformer
-from tests.model.test_drsformer import FULL_INPUTS, full_input, tiny
-from tests.networks import full_size_tensors
+from tests.networks import FULL_INPUTS, full_case, full_size_tensors, tiny_case
 
 #: Entries of attention closer than this at a cut are a tie: either may be kept.
 TIE = 1e-12
@@ -155,10 +153,7 @@ def test_a_picture_whose_entries_tie_is_seen() -> None:
 @pytest.mark.parametrize("window", [None, (16, 24)])
 @pytest.mark.parametrize("name", ["mefc", "plain", "biasfree"])
 def test_tiny_golden_networks(golden: Path, name: str, window: tuple[int, int] | None) -> None:
-    data = np.load(golden / f"tiny_{name}.npz")
-    rainy = torch.from_numpy(data["input_40x56"]).reshape(1, 3, 40, 56)
-    expected = torch.from_numpy(data["output_40x56"]).reshape(1, 3, 40, 56)
-    tensors = tiny(golden, name)
+    tensors, rainy, expected = tiny_case(golden, name)
     double = DRSformer.from_state_dict({key: value.double() for key, value in tensors.items()})
     result = restored(double, rainy.double(), window=window)
     assert difference(result, literally(double, rainy.double())[0]) < EXACT
@@ -171,15 +166,14 @@ def test_tiny_golden_networks(golden: Path, name: str, window: tuple[int, int] |
 @pytest.mark.parametrize("variant", ["mefc", "plain"])
 def test_full_size_golden_networks(golden: Path, variant: str, name: str) -> None:
     """In windows that cut the picture both ways; in fp32 a tie within rounding may go either way in one."""
-    data = np.load(golden / f"full_{variant}.npz")
-    expected = torch.from_numpy(data[name]).reshape(1, 3, *FULL_INPUTS[name][1])
+    rainy, expected = full_case(golden, variant, name)
     tensors = full_size_tensors(golden, variant)
     double = DRSformer.from_state_dict({key: value.double() for key, value in tensors.items()})
-    result = restored(double, full_input(name).double(), window=(40, 48))
+    result = restored(double, rainy.double(), window=(40, 48))
     assert difference(result, expected) < EXACT
     network, errors = DRSformer.from_state_dict(tensors), []
     for window in (None, (40, 48)):
-        single = restored(network, full_input(name), torch.float32, window=window)
+        single = restored(network, rainy, torch.float32, window=window)
         errors.append(float((single - expected).abs().quantile(0.999)))
     assert min(errors) < 2e-5
     assert max(errors) < 0.05
