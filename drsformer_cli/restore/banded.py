@@ -13,17 +13,18 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from drsformer_cli.model.drsformer import DRSformer, TransformerBlock
 from drsformer_cli.restore.experts import Compensator
 from drsformer_cli.restore.folded import Attention, carried, slide
-from drsformer_cli.restore.kernels import Convolution, give_back, keep_memory
+from drsformer_cli.restore.kernels import Convolution, as_image, as_pixels, give_back, keep_memory
 from drsformer_cli.restore.lanes import FeedForward
 from drsformer_cli.restore.plan import lane_of, window_of
 from drsformer_cli.restore.windows import Scratch, Size, Window, lasting, rewrite, windows
 
-#: Pixels of a picture from which on it pays to give memory back between levels: below, that takes longer.
-LARGE = 512 * 512
+#: Bytes of features from which on memory is given back between levels: of less it costs more than it spares.
+LARGE = 48 << 20
 
 Place = Callable[[Tensor, Window, Tensor], None]
 
@@ -126,7 +127,8 @@ class Banded:
     @torch.no_grad()
     def __call__(self, rainy: Tensor) -> Tensor:
         """Restore (H, W, 3) in [0, 1], H and W multiples of 8, to the same shape and dtype, not clamped."""
-        self.tidy = self.on_cpu and rainy.shape[0] * rainy.shape[1] >= LARGE
+        features = rainy[..., 0].numel() * 2 * self.config.dim * carried(self.dtype).itemsize
+        self.tidy = self.on_cpu and features >= LARGE
         restored = lasting(rainy.shape, rainy, carried(self.dtype))
         with torch.inference_mode():
             self._restore(rainy, restored)
@@ -197,13 +199,12 @@ def keep(x: Tensor, here: Window, out: Tensor) -> None:
 def unshuffle(x: Tensor, here: Window, out: Tensor) -> None:
     """Write (H, W, C) to (H / 2, W / 2, 4 C), as torch's pixel_unshuffle orders channels."""
     height, width, channels = x.shape
-    there = out[here.top // 2 : here.bottom // 2, here.left // 2 : here.right // 2]
     pixels = x.reshape(height // 2, 2, width // 2, 2, channels)
-    there.view(height // 2, width // 2, channels, 2, 2).copy_(pixels.permute(0, 2, 4, 1, 3))
+    there = here.halved().of(out).view(height // 2, width // 2, channels, 4)
+    for place in range(4):  # one copy of all runs several times slower
+        there[..., place].copy_(pixels[:, place // 2, :, place % 2])
 
 
 def shuffle(x: Tensor, here: Window, out: Tensor) -> None:
     """Write (H, W, 4 C) to (2 H, 2 W, C), as torch's pixel_shuffle orders channels."""
-    height, width, channels = x.shape
-    pixels = here.doubled().of(out).view(height, 2, width, 2, channels // 4)
-    pixels.copy_(x.reshape(height, width, channels // 4, 2, 2).permute(0, 3, 1, 4, 2))
+    here.doubled().of(out).copy_(as_pixels(F.pixel_shuffle(as_image(x), 2)))

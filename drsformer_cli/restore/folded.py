@@ -83,7 +83,7 @@ class Attention:
     def __init__(
         self, module: model.SparseAttention, norm: model.LayerNorm, dtype: torch.dtype, scratch: Scratch
     ) -> None:
-        self.module, self.norm, self.dtype = module, Norm(norm, dtype, scratch), dtype
+        self.module, self.norm, self.dtype, self.scratch = module, Norm(norm, dtype, scratch), dtype, scratch
         self.project = exact(module.project_out.weight).view(
             -1, module.heads, len(module.project_out.weight) // module.heads
         )
@@ -110,7 +110,10 @@ class Attention:
             normed = self.norm(here.of(x, self.MARGIN))
             self.all_normed = normed if normed.shape == x.shape else None
             seen = slide(around, point(normed), here)
-            pixels = here.blank(seen, self.MARGIN).reshape(-1, 2, heads, channels // heads).to(x.dtype)
+            seen = here.blank(seen, self.MARGIN)
+            if seen.dtype != x.dtype:
+                seen = self.scratch.take("seen", seen.shape, seen, x.dtype).copy_(seen)
+            pixels = seen.reshape(-1, 2, heads, channels // heads)
             q, k = pixels.unbind(1)
             product += q.permute(1, 2, 0) @ k.transpose(0, 1)
             squares += pixels.mul_(pixels).sum(0).view(2, channels)

@@ -70,6 +70,11 @@ def as_image(x: Tensor) -> Tensor:
     return x.as_strided((1, channels, height, width), (height * rows, steps, rows, columns))
 
 
+def as_pixels(image: Tensor) -> Tensor:
+    """View a (1, C, H, W) image as (H, W, C)."""
+    return image[0].permute(1, 2, 0)
+
+
 class Convolution:
     """One convolution, stride 1, with its ReLU.
 
@@ -121,8 +126,7 @@ class Convolution:
                 image, self.weight, self.bias, padding=around, dilation=self.dilation, groups=self.groups
             )
             out = out.relu_() if self.relu else out
-        result: Tensor = out[0].permute(1, 2, 0)
-        return result
+        return as_pixels(out)
 
     def onto(self, total: Tensor, x: Tensor, rows: int | None = None) -> None:
         """Add the convolution of (H, W, I) to `total`, (H', W, O) and contiguous, in place; then the ReLU."""

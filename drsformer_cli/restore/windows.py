@@ -49,6 +49,12 @@ class Window:
             self, top=2 * self.top, bottom=2 * self.bottom, left=2 * self.left, right=2 * self.right
         )
 
+    def halved(self) -> Window:
+        """Return the same window in a picture of half the size."""
+        return replace(
+            self, top=self.top // 2, bottom=self.bottom // 2, left=self.left // 2, right=self.right // 2
+        )
+
     def alone(self) -> Window:
         """Return the window as a picture of its own."""
         height, width = self.bottom - self.top, self.right - self.left
