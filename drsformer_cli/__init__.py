@@ -18,17 +18,18 @@ from drsformer_cli import errors
 
 if TYPE_CHECKING:
     from drsformer_cli.model.drsformer import DRSformer
-    from drsformer_cli.quality.protocols import psnr
+    from drsformer_cli.quality.protocols import psnr, ssim
     from drsformer_cli.restore.restorer import Restorer, load
 
 __version__ = "0.1.0"
-__all__ = ["DRSformer", "Restorer", "__version__", "errors", "load", "psnr"]
+__all__ = ["DRSformer", "Restorer", "__version__", "errors", "load", "psnr", "ssim"]
 
 _ROOMS = {
     "DRSformer": "drsformer_cli.model.drsformer",
     "Restorer": "drsformer_cli.restore.restorer",
     "load": "drsformer_cli.restore.restorer",
     "psnr": "drsformer_cli.quality.protocols",
+    "ssim": "drsformer_cli.quality.protocols",
 }
 
 

@@ -20,13 +20,15 @@ import typer.core
 from drsformer_cli import __version__
 from drsformer_cli.cli.bench import bench
 from drsformer_cli.cli.doctor import doctor
+from drsformer_cli.cli.evaluate import evaluate
 from drsformer_cli.cli.run import run
 from drsformer_cli.cli.train import train
+from drsformer_cli.cli.video import video
 from drsformer_cli.cli.weights import weights_app
 from drsformer_cli.cli.words import say
 from drsformer_cli.errors import DerainError, UsageError
 
-HELP = """Remove rain from pictures.
+HELP = """Remove rain from pictures and films.
 
 \b
 Examples:
@@ -34,6 +36,7 @@ Examples:
   derain rainy.jpg -o clear.jpg    one picture
   derain '*.jpg' --format png      a pattern; the results go to derained/
   derain photos/ --dry-run         only list what would be done
+  derain video rainy.mp4           a film, with all that is in it
   derain - < in.png > out.png      in a pipe
   derain weights list              the models there are
 
@@ -126,9 +129,11 @@ app = typer.Typer(
     subcommand_metavar="PATHS... | COMMAND [ARGS]...",
 )
 app.command()(run)
+app.command()(video)
 app.add_typer(weights_app, name="weights")
 app.command()(train)
 app.command()(bench)
+app.command("eval")(evaluate)
 app.command()(doctor)
 
 

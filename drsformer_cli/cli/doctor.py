@@ -20,6 +20,8 @@ LIBRARIES = (
     "pillow",
     "opencv-python-headless",
     "tifffile",
+    "av",
+    "imageio-ffmpeg",
     "safetensors",
     "pooch",
     "gdown",

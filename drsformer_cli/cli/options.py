@@ -62,7 +62,18 @@ SuffixOption = Annotated[
     str, typer.Option("--suffix", metavar="TEXT", help="Added to names: _clean makes a_clean.jpg of a.jpg.")
 ]
 ReportOption = Annotated[
-    str | None, typer.Option("--report", metavar="FILE", help="Write what was done to a .json or .csv file.")
+    str | None,
+    typer.Option(
+        "--report", metavar="FILE", help="Write what was done to a .json or .csv file; with --gt .html, too."
+    ),
+]
+TruthOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gt",
+        metavar="FOLDER",
+        help="Clean pictures: scores each result against its own, as derain eval does.",
+    ),
 ]
 ModelOption = Annotated[
     str,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from drsformer_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from drsformer_cli.cli.truth import TruthOptions
     from drsformer_cli.jobs.naming import Task
     from drsformer_cli.media.discover import Source
 
@@ -51,6 +52,7 @@ class Order:
     overwrite: bool
     json_lines: bool
     dry_run: bool
+    truth: TruthOptions | None = None
 
     @property
     def to_stream(self) -> bool:
@@ -70,7 +72,14 @@ class Order:
         if self.report is not None:
             from drsformer_cli.cli.report import check_report
 
-            check_report(Path(self.report), overwrite=self.overwrite, dry_run=self.dry_run)
+            check_report(
+                Path(self.report),
+                overwrite=self.overwrite,
+                dry_run=self.dry_run,
+                scored=self.truth is not None,
+            )
+        if self.truth is not None and self.to_stream:
+            raise UsageError("--gt scores the files that are written: give -o FILE or FOLDER.")
         if self.dry_run:
             return
         if self.inputs == [STREAM] and sys.stdin.isatty():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -24,8 +25,8 @@ class Display:
         self.tally = tally
         self.verbose = verbose
 
-    def show(self, event: Event) -> None:
-        """Show an event that the tally has taken already."""
+    def show(self, event: Event, scores: Sequence[str] = ()) -> None:
+        """Show an event that the tally has taken already; `scores` say in words how good the result is."""
 
     def note(self, text: str) -> None:
         """Say something beside the events."""
@@ -68,7 +69,7 @@ class PlainDisplay(Display):
         super().__init__(console, tally, verbose=verbose)
         self._lines_since_failure: int | None = None
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event, scores: Sequence[str] = ()) -> None:
         """Write a line when a picture is through."""
         if isinstance(event, Started):
             return
@@ -78,6 +79,7 @@ class PlainDisplay(Display):
                 f"{number(event.megapixels)} MP",
                 duration(event.record.seconds),
                 *ways(event.record.plan),
+                *scores,
             )
             self.line(f"{position} {event.task.name} -> {event.task.place} ({', '.join(words)})")
             self.notes(event)
@@ -85,8 +87,8 @@ class PlainDisplay(Display):
             self.line(f"{position} failed: {failure_line(event)}")
             self.details(event)
             self._lines_since_failure = self._lines_since_failure or 0
-        elif self.verbose:
-            self.line(f"{position} {event.task.name}: {event.reason}")
+        elif self.verbose or scores:
+            self.line(f"{position} {event.task.name}: {', '.join((event.reason, *scores))}")
 
     def notes(self, event: Done) -> None:
         """Say what could not be kept of a picture, and with -v how it was done."""
@@ -148,8 +150,10 @@ class LiveDisplay(PlainDisplay):
         )
         self._bar = self._progress.add_task("", total=tally.total, pace="")
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event, scores: Sequence[str] = ()) -> None:
         """Move the line; write above it what will matter later."""
+        if scores and self.verbose:
+            self.line(f"{event.task.name}: {', '.join(scores)}")
         if isinstance(event, Done):
             self.notes(event)
         elif isinstance(event, Skipped) and self.verbose:

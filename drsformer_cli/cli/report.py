@@ -11,23 +11,32 @@ from typing import TYPE_CHECKING, Any, TextIO
 from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.events import Done, Failed, Skipped
 from drsformer_cli.media.files import write_atomically
+from drsformer_cli.quality.formats import HTML_START
+from drsformer_cli.quality.report import as_html
 
 if TYPE_CHECKING:
     from drsformer_cli.cli.tally import Tally
     from drsformer_cli.jobs.naming import Task
+    from drsformer_cli.quality.summary import Evaluation
 
 COLUMNS = (
     "status", "input", "output", "reason", "error", "width", "height", "frames", "seconds", "notes", "plan"
 )  # fmt: skip
-STARTS = {".json": b'{\n "pictures": [', ".csv": ",".join(COLUMNS).encode() + b"\r\n"}
+SCORES = ("psnr", "ssim", "rainy_psnr", "rainy_ssim", "unscored")
+STARTS = {".json": b'{\n "pictures": [', ".csv": ",".join(COLUMNS).encode(), ".html": HTML_START.encode()}
 
 
-def check_report(path: Path, *, overwrite: bool, dry_run: bool) -> None:
+def check_report(path: Path, *, overwrite: bool, dry_run: bool, scored: bool = False) -> None:
     """Raise UsageError for a report of no known kind, in no folder, or in the place of another file.
 
     An empty file and an older report may be replaced, and with `overwrite` any file; by a dry run, none.
+    A page (.html) can be made of a run that is `scored`.
     """
     start = STARTS.get(path.suffix.lower())
+    if path.suffix.lower() == ".html" and not scored:
+        raise UsageError(
+            f"--report {path} shows how good results are, and needs clean pictures: give --gt, too."
+        )
     if start is None:
         raise UsageError(f"--report {path} is of no known kind: give a name that ends in .json or .csv.")
     if not path.absolute().parent.is_dir():
@@ -106,14 +115,22 @@ def write_line(stream: TextIO, data: dict[str, Any]) -> None:
     stream.flush()
 
 
-def write_report(name: str, rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
-    """Write the report, whole or not at all, over an older one. Raises StorageError and OutputError."""
+def write_report(
+    name: str, rows: list[dict[str, Any]], summary: dict[str, Any], evaluation: Evaluation | None = None
+) -> None:
+    """Write the report, whole or not at all, over an older one. Raises StorageError and OutputError.
+
+    `evaluation` is what a page is made of.
+    """
     path = Path(name)
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() == ".html" and evaluation is not None:
+        text = as_html(evaluation, path)
+    elif path.suffix.lower() == ".json":
         text = json.dumps({"pictures": rows, "summary": summary}, indent=1) + "\n"
     else:
         buffer = io.StringIO(newline="")
-        writer = csv.DictWriter(buffer, COLUMNS, restval="")
+        scores = SCORES if any(key in data for data in rows for key in SCORES) else ()
+        writer = csv.DictWriter(buffer, [*COLUMNS, *scores], restval="")
         writer.writeheader()
         for data in rows:
             writer.writerow({key: _cell(value) for key, value in data.items()})

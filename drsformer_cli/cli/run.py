@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from drsformer_cli.cli import options
+from drsformer_cli.cli.evaluate import Protocol, ProtocolOption
 from drsformer_cli.errors import UsageError
 
 
@@ -28,6 +31,11 @@ def run(
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
     json_lines: options.JsonOption = False,
+    clean: options.TruthOption = None,
+    protocol: ProtocolOption = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Pictures without one in --gt are no failure.")
+    ] = False,
 ) -> None:
     """Remove the rain from pictures.
 
@@ -48,6 +56,14 @@ def run(
     )
     from drsformer_cli.cli.order import Order
 
+    if clean is None and (protocol is not None or allow_missing):
+        raise UsageError("--protocol and --allow-missing are about clean pictures: give --gt FOLDER, too.")
+    truth = None
+    if clean is not None:
+        from drsformer_cli.cli.truth import TruthOptions
+
+        measured: Protocol = protocol or Protocol.RAIN200
+        truth = TruthOptions(clean, measured.value, allow_missing)
     kind = None if format is options.Format.SAME else format.value
     order = Order(
         inputs=inputs,
@@ -59,12 +75,13 @@ def run(
         overwrite=overwrite,
         json_lines=json_lines,
         dry_run=dry_run,
+        truth=truth,
     )
     order.check()
     plan = order.plan()
     from drsformer_cli.cli.session import Session
 
-    session = Session(order, plan, quiet=quiet, verbose=verbose)
+    session = Session(order, plan, quiet=quiet, verbose=verbose, model=model)
     failed = session.list_tasks(chosen) if dry_run else session.restore(chosen)
     if failed:
         raise typer.Exit(1)

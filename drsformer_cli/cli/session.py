@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
+from concurrent.futures import Future
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drsformer_cli.cli.progress import Display, display_for
 from drsformer_cli.cli.report import planned_row, row, summary_row, write_line, write_report
 from drsformer_cli.cli.tally import Tally
+from drsformer_cli.cli.truth import Truth, words_of
 from drsformer_cli.cli.words import printable
 from drsformer_cli.errors import OutputError
-from drsformer_cli.jobs.events import Event, Failed, Skipped, Started
+from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.pipeline import Pipeline
@@ -20,6 +24,9 @@ from drsformer_cli.jobs.store import FolderStore, Store, StreamStore
 if TYPE_CHECKING:
     from drsformer_cli.cli.options import ModelOptions
     from drsformer_cli.cli.order import Order, Plan
+    from drsformer_cli.quality.judge import Row
+
+MOST_WAITING = 4  # results that are being scored while the model goes on
 
 
 class Session:
@@ -32,6 +39,7 @@ class Session:
         *,
         quiet: bool,
         verbose: bool,
+        model: str = "",
     ) -> None:
         self._order = order
         self._plan = plan
@@ -40,6 +48,11 @@ class Session:
         self._verbose = verbose
         self._tally = Tally(len(plan.tasks), _sizes(plan.tasks), plan.left_out, plan.where)
         self._rows: list[dict[str, Any]] = []
+        self._waiting: deque[tuple[Done | Failed | Skipped, Future[Row | None]]] = deque()
+        self._truth = None
+        if order.truth is not None:
+            page = order.report is not None and Path(order.report).suffix.lower() == ".html"
+            self._truth = Truth(order.truth, plan.tasks, name=Path(model).stem, previews=page)
 
     # ---- the work
 
@@ -60,17 +73,25 @@ class Session:
             stack.enter_context(display)
             pipeline = Pipeline(self._tasks, model, store, settings=settings, format=format, quality=quality)
             self._follow(stack.enter_context(pipeline), display)
-        return bool(self._tally.failures)
+        return self._failed()
+
+    def _failed(self) -> bool:
+        return bool(self._tally.failures) or (self._truth is not None and self._truth.failed)
 
     def _follow(self, pipeline: Pipeline, display: Display) -> None:
         try:
             for event in pipeline:
                 self._take(event, display)
+            self._tell_scored(display, waiting=0)
         except KeyboardInterrupt as stop:
             self._tally.interrupted = True
             for event in pipeline.close():
                 self._take(event, display)
+            self._tell_scored(display, waiting=0)
             raise type(stop)(self._last_word()) from None
+        finally:
+            if self._truth is not None:
+                self._truth.close()
 
     def _open_store(self, stack: ExitStack, settings: dict[str, Any], display: Display) -> Store:
         if self._order.to_stream:
@@ -83,14 +104,31 @@ class Session:
         return store
 
     def _take(self, event: Event, display: Display) -> None:
+        if isinstance(event, Started):
+            self._tally.take(event)
+            display.show(event)
+        elif self._truth is None:
+            self._tell(event, {}, display)
+        else:
+            self._waiting.append((event, self._truth.submit(event)))
+            self._tell_scored(display, waiting=MOST_WAITING)
+
+    def _tell_scored(self, display: Display, *, waiting: int) -> None:
+        """Tell of results in order once they are scored, until no more than `waiting` are left to be."""
+        while self._waiting and (len(self._waiting) > waiting or self._waiting[0][1].done()):
+            event, score = self._waiting[0]
+            found = score.result()
+            self._waiting.popleft()
+            self._tell(event, self._truth.take(found) if self._truth is not None else {}, display)
+
+    def _tell(self, event: Done | Failed | Skipped, scores: dict[str, Any], display: Display) -> None:
         self._tally.take(event)
-        display.show(event)
-        if not isinstance(event, Started):
-            data = row(event)
-            if self._order.report is not None:
-                self._rows.append(data)
-            if self._order.json_lines:
-                write_line(sys.stdout, data)
+        display.show(event, words_of(scores))
+        data = row(event) | scores
+        if self._order.report is not None:
+            self._rows.append(data)
+        if self._order.json_lines:
+            write_line(sys.stdout, data)
 
     def _end(self, display: Display, *, stopped: bool = False) -> None:
         if self._verbose:
@@ -98,10 +136,22 @@ class Session:
                 display.note(f"{path}: left out; convert it to PNG, JPEG, WebP or TIFF first.")
         if self._tally.ended or not stopped:  # the error that stopped it says all there is to say
             display.end()
+            if self._truth is not None:
+                self._tell_truth(self._truth, display)
+        summary = summary_row(self._tally)
+        if self._truth is not None:
+            summary["scores"] = self._truth.summary()
         if self._order.json_lines:
-            write_line(sys.stdout, summary_row(self._tally))
+            write_line(sys.stdout, summary)
         if self._order.report is not None:
-            write_report(self._order.report, self._rows, summary_row(self._tally))
+            evaluation = self._truth.evaluation if self._truth is not None else None
+            write_report(self._order.report, self._rows, summary, evaluation)
+
+    def _tell_truth(self, truth: Truth, display: Display) -> None:
+        for sentence in truth.sentences():
+            display.note(sentence)
+        for problem in truth.evaluation.problems:
+            display.line(f"derain: {problem.text}")
 
     def _last_word(self) -> str:
         through = f"{self._tally.ended} of {self._tally.total} pictures are through"
@@ -135,7 +185,7 @@ class Session:
             elif verdict is None and not self._quiet:
                 print(printable(f"{task.name} -> {task.place}"))
         self._end(display)
-        return bool(self._tally.failures)
+        return self._failed()
 
     def _look(self, task: Task, store: FolderStore | None) -> Skipped | Failed | None:
         """Return why a task would not be done, None if it would."""

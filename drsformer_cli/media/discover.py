@@ -44,12 +44,24 @@ class Source:
 class Discovery:
     """The pictures to do, in a fixed order, and how many entries were passed over for which reason.
 
-    `to_convert` names those that are photographs, but of a kind that has to be converted first.
+    `to_convert` names those that are photographs, but of a kind that has to be converted first. `extensions`
+    are those of what is looked for, `other` is the reason why anything else is passed over.
     """
 
     sources: list[Source] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     to_convert: list[Path] = field(default_factory=list)
+    extensions: frozenset[str] = SUPPORTED_EXTENSIONS
+    other: str = NO_PICTURE
+
+    def takes(self, path: Path) -> bool:
+        """Tell whether a file is of a kind that is looked for."""
+        return path.suffix.lower() in self.extensions
+
+    def reason_against(self, path: Path) -> str:
+        """Return why a file of another kind is passed over."""
+        convertible = self.other == NO_PICTURE and path.suffix.lower() in _CONVERTIBLE
+        return TO_CONVERT if convertible else self.other
 
     def skip(self, path: Path, reason: str) -> None:
         """Pass over an entry."""
@@ -58,14 +70,22 @@ class Discovery:
             self.to_convert.append(path)
 
 
-def discover(inputs: Sequence[str], *, exclude: Sequence[Path] = ()) -> Discovery:
+def discover(
+    inputs: Sequence[str],
+    *,
+    exclude: Sequence[Path] = (),
+    extensions: frozenset[str] = SUPPORTED_EXTENSIONS,
+    other: str = NO_PICTURE,
+) -> Discovery:
     """Find the pictures behind names of files, folders and patterns such as "**/*.jpg"; "-" is stdin.
+
+    `extensions` looks for files of another kind, and `other` is why all else is then passed over.
 
     Folders are searched with all below them; what is hidden, no picture, in an output folder or in one of
     `exclude` is passed over and counted. A name that stands for a file takes it whatever it is. Nothing is
     taken twice. Raises UsageError for names that match nothing.
     """
-    found = Discovery()
+    found = Discovery(extensions=extensions, other=other)
     outputs = {_identity(folder) for folder in exclude}
     seen: set[str] = set()
     for name in inputs:
@@ -115,10 +135,10 @@ def _take(path: Path, matched: Path | None, outputs: set[str], found: Discovery,
         found.skipped[OUTPUT] += 1
     elif path.is_dir():
         _walk(path, matched, outputs, found, seen)
-    elif named or path.suffix.lower() in SUPPORTED_EXTENSIONS:
+    elif named or found.takes(path):
         _add(found, Source(path, PurePath(path.name), path.parent, True, matched), identity, seen)
     else:
-        found.skip(path, _unsupported(path))
+        found.skip(path, found.reason_against(path))
 
 
 def _add(found: Discovery, source: Source, identity: str, seen: set[str]) -> None:
@@ -147,7 +167,7 @@ def _walk(root: Path, matched: Path | None, outputs: set[str], found: Discovery,
             continue
         for entry in entries:
             path = folder / entry.name
-            reason = _reason_to_skip(entry, path, inside, outputs)
+            reason = _reason_to_skip(entry, path, inside, outputs, found)
             if reason:
                 found.skip(path, reason)
             elif entry.is_symlink():
@@ -165,7 +185,9 @@ def _walk(root: Path, matched: Path | None, outputs: set[str], found: Discovery,
     )
 
 
-def _reason_to_skip(entry: os.DirEntry[str], path: Path, inside: set[str], outputs: set[str]) -> str:
+def _reason_to_skip(
+    entry: os.DirEntry[str], path: Path, inside: set[str], outputs: set[str], found: Discovery
+) -> str:
     """Why something found by walking is passed over; empty when it is not."""
     if _is_hidden(entry.name):
         return HIDDEN
@@ -178,15 +200,11 @@ def _reason_to_skip(entry: os.DirEntry[str], path: Path, inside: set[str], outpu
             return NO_PICTURE
     except OSError:  # a link that leads to itself
         return UNREADABLE
-    return "" if path.suffix.lower() in SUPPORTED_EXTENSIONS else _unsupported(path)
+    return "" if found.takes(path) else found.reason_against(path)
 
 
 def _is_hidden(name: str) -> bool:
     return (name.startswith(".") and name not in (".", "..")) or name.lower() in _SYSTEM
-
-
-def _unsupported(path: Path) -> str:
-    return TO_CONVERT if path.suffix.lower() in _CONVERTIBLE else NO_PICTURE
 
 
 def _identity(path: Path) -> str:

@@ -52,6 +52,22 @@ def write_atomically(path: Path, data: bytes, *, replace: bool) -> None:
     _sync_folder(path.parent)
 
 
+def place_finished(finished: Path, path: Path, *, replace: bool) -> None:
+    """Give a finished file of the same disk its name, in one step and for good.
+
+    Raises OutputError when a file is in the way that may not be replaced, StorageError when the disk is full.
+    """
+    try:
+        with finished.open("rb+") as file:
+            os.fsync(file.fileno())
+        _put_in_place(finished, path, replace)
+        with contextlib.suppress(FileNotFoundError):  # it has two names where it could not be renamed at once
+            finished.unlink()
+    except OSError as error:
+        raise _explain(path, error) from error
+    _sync_folder(path.parent)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder with all above it. Raises OutputError, and StorageError when the disk is full."""
     try:

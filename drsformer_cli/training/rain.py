@@ -5,6 +5,7 @@ with its own angle, length, width, density and brightness, drawn from the ranges
 
 - `lines`: drawn lines of even brightness, sparse to torrential, of several directions, added on and clipped
   (the kind of Rain100H and Rain200H);
+- `torrent`: the heavy end of the same, so that it is seen often enough: it is by far the hardest;
 - `light`: fewer, tapered streaks of uneven brightness and one direction (Rain100L, Rain200L, Rain12);
 - `noise`: motion-blurred noise that covers everything, mostly screened on (Rain1400, DID-Data, Rain800);
 - `drops`: soft short drops, near and far, that cover what is behind them, as in frames of a film;
@@ -57,6 +58,11 @@ KINDS: Mapping[str, Kind] = {
         overlap=(0.15, 3.5), strength=(0.06, 0.45), most=0.4, taper=(0, 0.25), uneven=(0, 0.6),
         blend=(0.85, 0.1, 0.05),
     ),
+    "torrent": Kind(
+        layers=(3, 8), length=(8, 50), width=(1, 3.2), soft=(0.5, 0.7), angle=(0, 30), spread=(2, 16),
+        overlap=(0.5, 3), strength=(0.18, 0.6), most=0.45, taper=(0, 0.25), uneven=(0, 0.6),
+        blend=(0.9, 0.1, 0.0),
+    ),
     "light": Kind(
         layers=(1, 4), length=(8, 60), width=(0.7, 3.5), soft=(0.5, 1.2), angle=(0, 45), spread=(0, 4),
         overlap=(0.02, 0.5), strength=(0.08, 0.6), most=0.15, taper=(0.2, 1), uneven=(0.3, 1),
@@ -81,7 +87,14 @@ class RainMix:
     """How often each kind is drawn, and how often the rest follows; shares in 0..1."""
 
     shares: Mapping[str, float] = field(
-        default_factory=lambda: {"lines": 0.38, "light": 0.2, "noise": 0.22, "drops": 0.13, "clean": 0.07}
+        default_factory=lambda: {
+            "lines": 0.2,
+            "torrent": 0.25,
+            "light": 0.17,
+            "noise": 0.2,
+            "drops": 0.12,
+            "clean": 0.06,
+        }
     )
     veil: float = 0.12  # mist, in rainy pictures only
     exposure: float = 0.2  # night, grey days, strong contrast

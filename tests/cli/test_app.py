@@ -21,7 +21,7 @@ HEAVY = ["torch", "cv2", "numpy", "PIL", "av", "safetensors", "pooch", "gdown", 
 OPTIONS = [
     *("-o", "--output", "--format", "--quality", "--suffix", "--report", "-m", "--model", "--device"),
     *("--precision", "--tile", "--overlap", "--memory", "--ensemble", "--strength", "--overwrite"),
-    *("--dry-run", "-q", "--quiet", "-v", "--verbose", "--json"),
+    *("--dry-run", "-q", "--quiet", "-v", "--verbose", "--json", "--gt", "--protocol", "--allow-missing"),
 ]
 
 
@@ -203,7 +203,9 @@ def test_bad_values_are_refused_in_one_line(derain: Command, words: list[str], s
     assert re.fullmatch(f"derain: {said}\n", outcome.err)
 
 
-@pytest.mark.parametrize("words", [[], ["run"], ["weights"], ["weights", "get"], ["train"], ["doctor"]])
+@pytest.mark.parametrize(
+    "words", [[], ["run"], ["weights"], ["weights", "get"], ["train"], ["eval"], ["doctor"]]
+)
 def test_help_has_a_short_name_and_a_command(derain: Command, words: list[str]) -> None:
     long = derain(*words, "--help")
     assert long.status == 0

@@ -1,0 +1,200 @@
+"""An evaluation as it runs and as it ends: progress, a table on the terminal, lines of JSON, reports."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from drsformer_cli.cli.report import write_line
+from drsformer_cli.cli.words import printable
+from drsformer_cli.errors import UsageError
+from drsformer_cli.media.files import write_atomically
+from drsformer_cli.quality import formats
+from drsformer_cli.quality.evaluate import evaluate
+from drsformer_cli.quality.folders import Work
+from drsformer_cli.quality.formats import printed
+from drsformer_cli.quality.published import SOURCE
+from drsformer_cli.quality.report import as_html, preview_budget
+from drsformer_cli.quality.summary import Evaluation, count_of
+
+MOST_TOLD = 20  # problems of a kind on the terminal; reports and --json have all
+KINDS = {
+    "missing": "without a partner that should be there",
+    "extra": "without a clean picture",
+    "doubled": "sharing a partner",
+    "sizes": "of different sizes",
+    "failed": "failed",
+}
+TEXTS: dict[str, tuple[str, Callable[[Evaluation], str]]] = {
+    ".json": (formats.JSON_START, formats.as_json),
+    ".csv": (",".join(formats.CSV_COLUMNS), formats.as_csv),
+    ".md": (formats.MARKDOWN_START, formats.as_markdown),
+    ".tex": (formats.LATEX_START, formats.as_latex),
+}
+
+
+def check_reports(paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise UsageError for reports of no known kind, in no folder, or in the place of another file.
+
+    Empty files and older reports may be replaced, and with `overwrite` any file.
+    """
+    for path in paths:
+        kind = path.suffix.lower()
+        if kind != ".html" and kind not in TEXTS:
+            raise UsageError(f"--report {path} is of no known kind: .html, .json, .csv, .md and .tex are.")
+        if not path.absolute().parent.is_dir():
+            raise UsageError(f"--report {path} lies in no folder: make {path.absolute().parent} first.")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"--report {path} is no plain file: give another name.")
+        start = formats.HTML_START if kind == ".html" else TEXTS[kind][0]
+        if path.exists() and path.stat().st_size and not overwrite and not _starts_with(path, start):
+            raise UsageError(f"--report {path} is there already and is no report: --overwrite replaces it.")
+
+
+def _starts_with(path: Path, start: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start.encode())) == start.encode()
+    except OSError as error:
+        raise UsageError(f"--report {path} is there already and cannot be read: {error.strerror}.") from None
+
+
+def write_reports(paths: Sequence[Path], evaluation: Evaluation) -> None:
+    """Write reports by the extensions of their names. Raises StorageError and OutputError."""
+    for path in paths:
+        if path.suffix.lower() == ".html":
+            text = as_html(evaluation, path)
+        else:
+            text = TEXTS[path.suffix.lower()][1](evaluation)
+        write_atomically(path, text.encode("utf-8", "backslashreplace"), replace=True)
+
+
+class Verdict:
+    """Runs an evaluation; `reach` says how it went."""
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        work: Work,
+        reports: Sequence[Path],
+        *,
+        quiet: bool,
+        json_lines: bool,
+        workers: int | None,
+    ) -> None:
+        self._evaluation = evaluation
+        self._work = work
+        self._reports = reports
+        self._quiet = quiet
+        self._json = json_lines
+        self._workers = workers
+        self._errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._out = Console(highlight=False, markup=False, emoji=False)
+
+    def reach(self, *, allow_missing: bool) -> bool:
+        """Judge all pairs, show and write what came out; tell whether it makes the exit status 1."""
+        evaluation = self._evaluation
+        if any(path.suffix.lower() == ".html" for path in self._reports):
+            budget = preview_budget(len(self._work.pairs))
+            evaluation.settings = replace(evaluation.settings, preview=budget)
+        self._run()
+        if self._json:
+            write_line(sys.stdout, formats.summary_data(evaluation))
+        elif evaluation.scored and not self._quiet:
+            self._show()
+        write_reports(self._reports, evaluation)
+        self._tell_problems()
+        failed = count_of(evaluation.problems, "failed") > 0
+        return failed or not evaluation.scored or (bool(evaluation.problems) and not allow_missing)
+
+    def _run(self) -> None:
+        pairs, evaluation = self._work.pairs, self._evaluation
+        rows = evaluate(pairs, evaluation.settings, workers=self._workers)
+        with closing(rows), self._progress() as progress:
+            bar = progress.add_task("", total=len(pairs))
+            try:
+                for row in rows:
+                    evaluation.take(row)
+                    progress.advance(bar)
+                    if self._json:
+                        write_line(sys.stdout, formats.row_data(row))
+            except KeyboardInterrupt as stop:
+                done = f"{len(evaluation.rows)} of {len(pairs)} pictures were compared"
+                raise type(stop)(f"interrupted: {done}; no report is written.") from None
+
+    def _progress(self) -> Progress:
+        shown = self._errors.is_terminal and not self._errors.is_dumb_terminal and not self._quiet
+        return Progress(
+            MofNCompleteColumn(),
+            BarColumn(bar_width=24),
+            TextColumn("compared"),
+            TimeRemainingColumn(),
+            console=self._errors,
+            transient=True,
+            disable=not shown,
+        )
+
+    def _show(self) -> None:
+        """Print the sums, the published figures and the worst pictures."""
+        evaluation = self._evaluation
+        measures = evaluation.measures()
+        self._line(formats.sentence(evaluation))
+        table = self._table("", [measure.title for measure in measures])
+        for what, key in (("mean", "mean"), ("median", "median"), ("standard deviation", "deviation")):
+            values = (printed(getattr(evaluation.statistic(m), key), m.decimals) for m in measures)
+            table.add_row(what, *values)
+        self._out.print(table)
+        if (gain := evaluation.mean_gain()) is not None:
+            self._line(f"{gain:+.2f} dB against the rainy pictures, on the average.")
+        if evaluation.published is not None:
+            self._line(f"Published for {evaluation.published.title} ({SOURCE}):")
+            table = self._table("method", ["PSNR", "SSIM"])
+            for method, (psnr, ssim) in evaluation.published.published.items():
+                table.add_row(method, f"{psnr:.2f}", f"{ssim:.4f}")
+            self._out.print(table)
+        self._line("Worst:")
+        table = self._table("picture", [measure.title for measure in measures])
+        for row in evaluation.worst():
+            values = (printed(m.value(row), m.decimals) for m in measures)
+            table.add_row(Text(printable(row.pair.name)), *values)
+        self._out.print(table)
+
+    def _table(self, first: str, others: Sequence[str]) -> Table:
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        table.add_column(first, overflow="fold")
+        for title in others:
+            table.add_column(title, justify="right", no_wrap=True)
+        return table
+
+    def _line(self, text: str) -> None:
+        self._out.print(Text(printable(text)), soft_wrap=True)
+
+    def _tell_problems(self) -> None:
+        """Say on standard error what could not be compared, and what the search passed over."""
+        told: Counter[str] = Counter()
+        for problem in self._evaluation.problems:
+            told[problem.kind] += 1
+            if told[problem.kind] <= MOST_TOLD:
+                self._error_line(f"derain: {problem.text}")
+        for kind, count in told.items():
+            if count > MOST_TOLD:
+                self._error_line(f"derain: and {count - MOST_TOLD} more {KINDS[kind]}.")
+        if told:
+            words = ", ".join(f"{count} {KINDS[kind]}" for kind, count in told.items())
+            self._error_line(f"derain: not all could be compared: {words}.")
+        if not self._quiet and self._work.left_out:
+            reasons = ", ".join(f"{count} {why}" for why, count in sorted(self._work.left_out.items()))
+            self._error_line(f"{self._work.left_out.total()} left out ({reasons}).")
+
+    def _error_line(self, text: str) -> None:
+        self._errors.print(Text(printable(text)), soft_wrap=True)

@@ -1,0 +1,172 @@
+"""One run over films: loads a model, feeds what happens to the display and to `--json`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from drsformer_cli.cli.report import write_line
+from drsformer_cli.cli.video_progress import FilmDisplay, FilmTally, display_for
+from drsformer_cli.cli.words import printable
+from drsformer_cli.jobs.events import Failed, Skipped
+from drsformer_cli.jobs.film import SegmentDone
+from drsformer_cli.jobs.film_batch import FilmBatch, FilmDone, FilmEvent
+from drsformer_cli.jobs.film_naming import FilmTasks
+from drsformer_cli.jobs.film_plan import FilmPlan, Wish
+from drsformer_cli.jobs.naming import Task
+
+if TYPE_CHECKING:
+    from drsformer_cli.cli.options import ModelOptions
+
+
+class FilmSession:
+    """What one run over films needs besides the model; `restore` or `list_films` tells whether any failed."""
+
+    def __init__(
+        self, films: FilmTasks, wish: Wish, *, overwrite: bool, quiet: bool, verbose: bool, json_lines: bool
+    ) -> None:
+        self._films, self._wish, self._overwrite = films, wish, overwrite
+        self._json_lines, self._quiet = json_lines, quiet
+        self._tally = FilmTally(films.tasks, films.left_out)
+        self._display: FilmDisplay = display_for(self._tally, quiet=quiet, verbose=verbose)
+
+    def restore(self, options: ModelOptions) -> bool:
+        """Restore all and say how it went. Raises SetupError, and KeyboardInterrupt with a word."""
+        if not self._films.tasks:
+            self._end()
+            return False
+        model = options.load()
+        batch = FilmBatch(self._films.tasks, model, self._wish, overwrite=self._overwrite)
+        with self._display:
+            try:
+                for event in batch:
+                    self._take(event)
+            except KeyboardInterrupt as stop:
+                self._tally.interrupted = True
+                raise type(stop)(self._last_word()) from None
+            finally:
+                if self._json_lines:
+                    write_line(sys.stdout, self._tally.row())
+        self._display.end()
+        return bool(self._tally.failures)
+
+    def _take(self, event: FilmEvent) -> None:
+        self._tally.take(event)
+        self._display.show(event)
+        if self._json_lines:
+            data = self._row(event)
+            if data is not None:
+                write_line(sys.stdout, data)
+
+    def _row(self, event: FilmEvent) -> dict[str, Any] | None:
+        if isinstance(event, FilmDone):
+            height, width = event.plan.film.upright
+            return {
+                "status": "done",
+                "input": event.plan.task.name,
+                "output": str(event.plan.task.path),
+                "width": width,
+                "height": height,
+                "frames": event.sums.pictures,
+                "repeated": event.sums.repeated,
+                "lost": event.sums.lost,
+                "seconds": round(event.seconds, 3),
+                "fps": round(event.fresh / event.seconds, 4) if event.seconds else 0.0,
+                "notes": event.record.notes,
+                "plan": event.record.plan,
+            }
+        if isinstance(event, SegmentDone) and self._tally.plan is not None:
+            plan = self._tally.plan
+            return {
+                "status": "progress",
+                "input": plan.task.name,
+                "frames": event.pictures,
+                "of": plan.frames,
+                "fps": round(self._tally.speed(), 4),
+            }
+        if isinstance(event, Skipped):
+            return {
+                "status": "skipped",
+                "input": event.task.name,
+                "output": str(event.task.path),
+                "reason": event.reason,
+            }
+        if isinstance(event, Failed):
+            return {"status": "failed", "input": event.task.name, "error": event.kind, "reason": event.reason}
+        return None
+
+    def _end(self) -> None:
+        if self._json_lines:
+            write_line(sys.stdout, self._tally.row())
+        self._display.end()
+
+    def _last_word(self) -> str:
+        tally = self._tally
+        through = f"{tally.ended} of {tally.total} films are through"
+        if tally.plan is not None:
+            through = (
+                f"{tally.safe} of {tally.plan.frames or 'the'} pictures of {tally.plan.task.name} are done"
+            )
+        return f"interrupted: {through}; the same command goes on there."
+
+    # ---- the dry run
+
+    def list_films(self, options: ModelOptions) -> bool:
+        """Print what would be done with each film, what would be kept, converted and dropped."""
+        batch = FilmBatch(
+            self._films.tasks, _Unloaded(options.known_settings()), self._wish, overwrite=self._overwrite
+        )
+        for task in self._films.tasks:
+            try:
+                plan, decision = batch.look(task)
+            except Exception as error:  # what is wrong with one film must not hide the others
+                self._take(Failed.because(task, error))
+                continue
+            if decision.skip is not None:
+                self._take(Skipped(task, decision.skip))
+                continue
+            self._tally.planned += 1
+            self._list(task, plan)
+        self._end()
+        return bool(self._tally.failures)
+
+    def _list(self, task: Task, plan: FilmPlan) -> None:
+        if self._json_lines:
+            write_line(
+                sys.stdout,
+                {
+                    "status": "planned",
+                    "input": task.name,
+                    "output": str(task.path),
+                    "frames": plan.frames,
+                    "codec": plan.encoding.codec,
+                    "pixels": plan.encoding.pixels,
+                    "words": plan.words(),
+                    "notes": plan.notes,
+                },
+            )
+        elif not self._quiet:
+            print(printable(f"{task.name} -> {task.place}"))
+            for line in plan.words():
+                print(printable(f"  {line}"))
+
+
+class _Unloaded:
+    """Stands for a model in a dry run: what of its settings is known without loading it."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+
+    def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Never called."""
+        raise NotImplementedError
+
+    def describe(self, height: int, width: int) -> dict[str, Any]:
+        """Never called."""
+        raise NotImplementedError
+
+    def go_on_as(self, plan: Mapping[str, Any]) -> None:
+        """Never called."""

@@ -1,0 +1,294 @@
+"""The loop for one film: one thread decodes, the caller's thread runs the model, one thread encodes.
+
+Bounded queues stand between them, so memory does not grow with the film. What is finished is finished in
+whole segments; the film itself appears when all of it is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from drsformer_cli.jobs.film_plan import FilmPlan
+from drsformer_cli.jobs.film_work import SegmentRecord, Work
+from drsformer_cli.media.video_codec import Segment
+from drsformer_cli.media.video_frames import RUN_UP, Shot, shots
+
+POLL_SECONDS = 0.1
+#: Pictures that wait between two threads.
+WAITING = 2
+#: When interrupted, a segment is ended if that takes no longer than so many seconds.
+QUICK_SECONDS = 5.0
+
+
+class FilmModel(Protocol):
+    """What the loop needs of a restorer."""
+
+    settings: dict[str, Any]
+
+    def restore(self, rainy: NDArray[Any], /) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Restore one picture (H, W, 3); return it in the same shape and dtype, and how it was done."""
+
+    def describe(self, height: int, width: int) -> dict[str, Any]:
+        """Return how pictures of this size are done."""
+
+    def go_on_as(self, plan: Mapping[str, Any], /) -> None:
+        """Keep to the ways of an earlier plan."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So many pictures of the film are restored; `fresh` of them in this run."""
+
+    pictures: int
+    fresh: int
+
+
+@dataclass(frozen=True)
+class SegmentDone:
+    """A segment stands complete; `pictures` are safe now."""
+
+    pictures: int
+
+
+Step = Progress | SegmentDone
+
+
+@dataclass
+class _Seen:
+    """A picture on its way: `rgb` is upright, None if it equals the one before."""
+
+    shot: Shot
+    rgb: NDArray[Any] | None
+
+
+@dataclass
+class _Restored:
+    seen: _Seen
+    clean: NDArray[Any] | None
+    plan: dict[str, Any] | None
+    seconds: float
+
+
+@dataclass
+class _Open:
+    """A segment that is being encoded."""
+
+    encoder: Segment
+    times: list[int] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    plans: list[dict[str, Any]] = field(default_factory=list)
+    last: int = 0
+    lost: int = 0
+    damaged: int = 0
+    mended: int = 0
+    repeated: int = 0
+    seconds: float = 0.0
+
+
+class FilmLoop:
+    """Restores what is missing of a film into segments; iterating over it runs it and yields its steps.
+
+    On KeyboardInterrupt the segment in work is ended if that is quick, else dropped; a second one drops it at
+    once. Raises what went wrong in any of the threads, and ChangedError if the film does not show again what
+    the finished segments were made of. Leaving the `with` block stops all threads.
+    """
+
+    def __init__(self, plan: FilmPlan, model: FilmModel, work: Work) -> None:
+        self._plan, self._model, self._work = plan, model, work
+        self._decoded: queue.Queue[_Seen | None] = queue.Queue(WAITING)
+        self._restored: queue.Queue[_Restored | None] = queue.Queue(WAITING)
+        self._steps: queue.SimpleQueue[SegmentDone | BaseException] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._guard, args=(work_of,), daemon=True)
+            for work_of in (self._decode_all, self._encode_all)
+        ]
+        self._begun = work.count
+        self._pictures = work.count
+        self._seconds = 0.0
+        self._computed = 0
+
+    def __enter__(self) -> FilmLoop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the threads; a segment that is not finished is dropped."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    # ---- the caller's thread
+
+    def __iter__(self) -> Iterator[Step]:
+        """Run."""
+        for thread in self._threads:
+            thread.start()
+        pending: _Seen | None = None
+        stop: KeyboardInterrupt | None = None
+        while True:
+            try:
+                yield from self._finished()
+                if pending is None:
+                    pending = self._next()
+                if pending is None:
+                    break
+                if stop is not None and self._pictures % self._plan.segment == 0:
+                    break
+                self._hand_on(self._restore(pending))
+                pending = None
+                self._pictures += 1
+                yield Progress(self._pictures, self._pictures - self._begun)
+            except KeyboardInterrupt as interruption:
+                if stop is not None or not self._quick():
+                    raise
+                stop = interruption
+        self._hand_on(None)
+        while self._threads[1].is_alive():
+            self._threads[1].join(POLL_SECONDS)
+            yield from self._finished()
+        yield from self._finished()
+        if stop is not None:
+            raise stop
+
+    def _finished(self) -> Iterator[Step]:
+        while not self._steps.empty():
+            step = self._steps.get()
+            if isinstance(step, BaseException):
+                raise step
+            yield step
+
+    def _next(self) -> _Seen | None:
+        while True:
+            try:
+                return self._decoded.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                self._raise_fault()
+
+    def _hand_on(self, item: _Restored | None) -> None:
+        while True:
+            try:
+                self._restored.put(item, timeout=POLL_SECONDS)
+                return
+            except queue.Full:
+                self._raise_fault()
+
+    def _raise_fault(self) -> None:
+        """Raise what another thread died of; finished segments are in the work folder anyway."""
+        while not self._steps.empty():
+            step = self._steps.get()
+            if isinstance(step, BaseException):
+                raise step
+
+    def _restore(self, seen: _Seen) -> _Restored:
+        if seen.rgb is None:
+            return _Restored(seen, None, None, 0.0)
+        start = time.perf_counter()
+        clean, plan = self._model.restore(seen.rgb)
+        seconds = time.perf_counter() - start
+        self._seconds += seconds
+        self._computed += 1
+        return _Restored(seen, clean, plan, seconds)
+
+    def _quick(self) -> bool:
+        """Tell whether the segment in work can be ended within a few seconds."""
+        missing = -self._pictures % self._plan.segment
+        if self._plan.frames:
+            missing = min(missing, max(1, self._plan.frames - self._pictures))
+        return self._computed > 0 and missing * self._seconds / self._computed <= QUICK_SECONDS
+
+    # ---- the two threads
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # the caller's thread raises it
+            self._steps.put(error)
+
+    def _put(self, item: _Seen | None) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._decoded.put(item, timeout=POLL_SECONDS)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _decode_all(self) -> None:
+        plan, before = self._plan, ""
+        known = self._work.known(RUN_UP)
+        cut = plan.cut
+        for shot in shots(
+            plan.film, plan.pixels, start=cut.start, end=cut.end, known=known, count=self._work.count
+        ):
+            rgb = None if shot.digest == before else plan.pixels.upright(shot.frame)
+            before = shot.digest
+            if not self._put(_Seen(shot, rgb)):
+                return
+        self._put(None)
+
+    def _encode_all(self) -> None:
+        plan = self._plan
+        segment: _Open | None = None
+        picture: Any = None
+        while not self._stop.is_set():
+            try:
+                item = self._restored.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if item is None:
+                break
+            if item.clean is not None and item.seen.rgb is not None:
+                picture = plan.pixels.back(item.seen.shot.frame, item.seen.rgb, item.clean)
+            segment = segment or _Open(Segment(plan.film, plan.encoding))
+            _enter(segment, item, picture)
+            del item
+            if len(segment.times) == plan.segment:
+                self._finish(segment)
+                segment = None
+        if segment is not None and not self._stop.is_set():
+            self._finish(segment)
+
+    def _finish(self, segment: _Open) -> None:
+        data = segment.encoder.finish()
+        record = SegmentRecord(
+            file=self._work.next_file(),
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            times=segment.times,
+            digests=segment.digests,
+            order=segment.encoder.order,
+            last=segment.last,
+            lost=segment.lost,
+            damaged=segment.damaged,
+            mended=segment.mended,
+            repeated=segment.repeated,
+            seconds=round(segment.seconds, 4),
+            plans=segment.plans,
+        )
+        self._work.add(record, data)
+        self._steps.put(SegmentDone(self._work.count))
+
+
+def _enter(segment: _Open, item: _Restored, picture: Any) -> None:
+    """Encode a picture, and keep the accounts of its segment."""
+    shot = item.seen.shot
+    segment.encoder.add(picture, shot.pts)
+    segment.times.append(shot.pts)
+    segment.digests.append(shot.digest)
+    segment.last = shot.duration
+    segment.lost += shot.lost
+    segment.damaged += shot.damaged
+    segment.mended += shot.mended
+    segment.repeated += item.seen.rgb is None
+    segment.seconds += item.seconds
+    if item.plan is not None and item.plan not in segment.plans:
+        segment.plans.append(item.plan)

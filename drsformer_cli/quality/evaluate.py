@@ -1,0 +1,130 @@
+"""Judging many pairs on all processors, in order, with few of them in memory at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from drsformer_cli.errors import MemoryLimitError
+from drsformer_cli.media.guard import opencv
+from drsformer_cli.quality.judge import Pair, Row, Settings, judge
+
+#: A process costs half a second to start: less than this many bytes of files are judged sooner without any.
+WORTH_PROCESSES = 16 << 20
+#: Pairs handed out ahead, for each process; what comes back and waits for its turn is numbers and previews.
+AHEAD = 4
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def evaluate(
+    pairs: Sequence[Pair], settings: Settings, *, workers: int | None = None
+) -> Generator[Row, None, None]:
+    """Judge pairs; their rows come in order, each as soon as it and all before it are done.
+
+    workers: processes at work; None takes as many as there are processors, and none beside this one for a
+    handful of pictures. Raises SetupError where a score cannot be had. Leaving early stops all of them.
+    """
+    count = min(available_processors() if workers is None else workers, len(pairs))
+    if count < 2 or (workers is None and not _is_much(pairs)):
+        yield from (judge(pair, settings) for pair in pairs)
+        return
+    # "spawn" is the one way of starting that works alike everywhere, beside threads of libraries, too
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
+    try:
+        yield from _in_order(executor, pairs, settings, AHEAD * count)
+    except BrokenProcessPool:
+        words = "a process that compares pictures was killed, most likely for want of memory"
+        raise MemoryLimitError(f"{words}: try --workers {max(1, count // 2)}.") from None
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    executor: ProcessPoolExecutor, pairs: Sequence[Pair], settings: Settings, ahead: int
+) -> Iterator[Row]:
+    waiting: deque[Future[Row]] = deque()
+    for index, pair in enumerate(pairs):
+        with _deaf() if index < ahead else nullcontext():  # processes are started on the first ones
+            waiting.append(executor.submit(judge, pair, settings))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Start processes so that Ctrl-C, which a terminal sends to all, is for this one alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _begin(parent: int) -> None:
+    """Make a new process work on one processor, leave Ctrl-C to its parent, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    opencv().setNumThreads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries of further scores, which are loaded later
+    process = multiprocessing.parent_process()
+    if process is not None and process.pid == parent:
+        threading.Thread(target=_end_with, args=(process,), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _is_much(pairs: Sequence[Pair]) -> bool:
+    total = 0
+    for pair in pairs:
+        for path in (pair.restored, pair.clean, pair.rainy):
+            try:
+                total += path.stat().st_size if path is not None else 0
+            except OSError:
+                continue  # reading it will say why
+        if total > WORTH_PROCESSES:
+            return True
+    return False
+
+
+def available_processors() -> int:
+    """Return how many processors may be used: of the machine, this process or its container.
+
+    OMP_NUM_THREADS says otherwise, as it does for the network.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    affinity = getattr(os, "sched_getaffinity", None)
+    count = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(1, min(count, *(_share() or [count])))
+
+
+def _share() -> list[int]:
+    """Processors' worth of time that the container may use, rounded up; empty where nothing is set."""
+    for folder, names in (
+        (_CGROUP, ["cpu.max"]),
+        (_CGROUP / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]),
+    ):
+        try:
+            words = " ".join((folder / name).read_text(encoding="ascii") for name in names).split()
+        except OSError:
+            continue  # no control groups of this kind
+        if len(words) == 2 and all(map(str.isdecimal, words)):
+            return [-(-int(words[0]) // int(words[1]))]
+    return []

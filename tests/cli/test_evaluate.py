@@ -1,0 +1,220 @@
+"""`derain eval` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.conftest import Command, environment, run_process
+from tests.quality.conftest import folders, noisy, picture, write
+
+__all__ = ["folders"]
+
+
+def words(folders: Path, *more: object) -> list[object]:
+    return ["eval", "--gt", folders / "clean", "--pred", folders / "out", *more]
+
+
+def test_a_table(derain: Command, folders: Path) -> None:
+    outcome = derain(*words(folders, "--input", folders / "rainy", "--dataset", "rain200h"))
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "1 picture shows no difference at all (PSNR ∞) and is kept out of its mean" in outcome.out
+    for text in ("mean", "median", "standard deviation", "rainy PSNR", "DRSformer", "32.17", "Worst:"):
+        assert text in outcome.out
+    worst = outcome.out[outcome.out.index("Worst:") :]
+    assert worst.index("deep/<b>&'4.png") < worst.index("3.png") < worst.index("1.png") < worst.index("∞")
+
+
+def test_json_lines(derain: Command, folders: Path) -> None:
+    outcome = derain(*words(folders, "--json", "--protocol", "rgb"))
+    assert outcome.status == 0
+    *rows, summary = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [row["name"] for row in rows] == ["0.png", "1.png", "2.png", "3.png", "deep/<b>&'4.png"]
+    assert rows[0]["psnr"] == "Infinity"
+    assert 0 < rows[1]["ssim"] < 1
+    assert (summary["status"], summary["protocol"], summary["scored"]) == ("summary", "rgb", 5)
+
+
+def test_a_file_alone(derain: Command, folders: Path) -> None:
+    pair = ["--gt", folders / "clean" / "2.png", "--pred", folders / "out" / "1.png"]
+    assert derain("eval", *pair, "-q").status == 0
+
+
+def test_what_cannot_be_compared_is_listed_and_makes_the_status_1(derain: Command, folders: Path) -> None:
+    write(folders / "out" / "extra.png", picture(9))
+    write(folders / "out" / "1.png", picture(1, (24, 30)))
+    (folders / "out" / "2.png").unlink()
+    write(folders / "out" / "3.bmp", picture(3))
+    outcome = derain(*words(folders))
+    assert outcome.status == 1
+    for text in (
+        f"{folders / 'clean' / '2.png'} has no restored picture.",
+        f"{folders / 'out' / 'extra.png'} has no clean picture.",
+        f"{folders / 'out' / '3.bmp'} and {folders / 'out' / '3.png'} would be restored versions",
+        f"{folders / 'out' / '1.png'} has 30 x 24 pixels, {folders / 'clean' / '1.png'} 32 x 24.",
+    ):
+        assert f"derain: {text}" in outcome.err
+    assert "2 pictures, protocol rain200" in outcome.out
+    assert derain(*words(folders, "--allow-missing", "-q")).status == 0
+
+
+def test_a_bad_file_does_not_stop_the_rest(derain: Command, folders: Path) -> None:
+    (folders / "out" / "1.png").write_bytes(b"damaged")
+    for more in ([], ["--allow-missing"]):
+        outcome = derain(*words(folders, *more, "--json"))
+        assert outcome.status == 1
+        rows = [json.loads(line) for line in outcome.out.splitlines()]
+        assert [row["status"] for row in rows] == [*["scored", "failed"], *["scored"] * 3, "summary"]
+        assert "1.png" in rows[1]["reason"]
+        assert "1.png" in outcome.err
+
+
+def test_reports_of_every_kind(derain: Command, folders: Path) -> None:
+    starts = {"html": "<!doctype html>", "json": "{", "csv": "name,", "md": "<!-- ", "tex": "% "}
+    paths = [folders / f"report.{kind}" for kind in starts]
+    options = [word for path in paths for word in ("--report", path)]
+    assert derain(*words(folders, *options, "--name", "mine")).status == 0
+    for path, start in zip(paths, starts.values(), strict=True):
+        assert path.read_text(encoding="utf-8").startswith(start)
+    assert derain(*words(folders, *options)).status == 0  # older reports are replaced
+    (folders / "report.md").write_text("my notes")
+    outcome = derain(*words(folders, *options))
+    assert outcome.status == 2
+    assert "report.md is there already and is no report: --overwrite replaces it" in outcome.err
+    assert derain(*words(folders, *options, "--overwrite")).status == 0
+
+
+def test_names_in_the_report_are_no_markup(derain: Command, folders: Path) -> None:
+    derain(*words(folders, "--report", folders / "r.html", "--name", "</script><b>x"))
+    page = (folders / "r.html").read_text(encoding="utf-8")
+    assert "<b>" not in page.replace("<b>{{", "").split("<script", 1)[1]
+    assert "<title>&lt;/script&gt;&lt;b&gt;x" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--pred", "out"], "without clean pictures only --score"),
+        (["--pred", "out", "--score", "niqe", "--dataset", "did"], "--dataset is about clean pictures"),
+        (["--pred", "out", "--gt", "gone"], "--gt gone does not exist"),
+        (
+            ["--pred", "out", "--gt", "clean", "--score", "wow"],
+            "--score wow is not known: give lpips, brisque",
+        ),
+        (["--pred", "out", "--gt", "clean", "--report", "a.pdf"], "--report a.pdf is of no known kind"),
+        (["--pred", "out", "--gt", "clean", "--report", "no/a.csv"], "lies in no folder"),
+        (["--pred", "out", "--gt", "clean", "--pair", "("], "--pair ( is no regular expression"),
+        (
+            ["--pred", "out", "--gt", "clean", "--dataset", "did", "--protocol", "rgb"],
+            "goes by --protocol did-ddn",
+        ),
+        (["--gt", "clean"], "--pred"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    derain: Command, folders: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], said: str
+) -> None:
+    monkeypatch.chdir(folders)
+    outcome = derain("eval", *more)
+    assert outcome.status == 2
+    assert said in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_score_whose_package_is_missing(
+    derain: Command, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drsformer_cli.quality.extra.find_spec", lambda _: None)
+    for name, advice in (("brisque", "[brisque]"), ("lpips", "[lpips]"), ("niqe", "pip install pyiqa")):
+        outcome = derain(*words(folders, "--score", name))
+        assert outcome.status == 3
+        assert advice in outcome.err
+        assert outcome.err.count("\n") == 1
+
+
+def test_help_names_every_option(derain: Command) -> None:
+    outcome = derain("eval", "--help")
+    assert outcome.status == 0
+    listed = outcome.out.replace(",", " ").split()
+    for option in (
+        *("--gt", "--pred", "--input", "--protocol", "--dataset", "--score", "--pair", "--side-by-side"),
+        *("--allow-missing", "--report", "--name", "--workers", "--overwrite", "-q", "--quiet", "--json"),
+    ):
+        assert option in listed
+
+
+def test_nothing_heavy_is_loaded_for_help() -> None:
+    script = (
+        "import sys\nfrom drsformer_cli.cli.app import main\nsys.argv = ['derain', 'eval', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('loaded', [n for n in ('torch', 'cv2', 'numpy', 'PIL', 'jinja2') if n in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
+    assert done.stdout.endswith("loaded []\n")
+
+
+def test_an_evaluation_loads_no_torch(folders: Path) -> None:
+    script = (
+        "import sys\nfrom drsformer_cli.cli.app import main\n"
+        f"sys.argv = ['derain', *{[str(word) for word in words(folders, '-q')]!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
+    assert done.stdout == "False\n", done.stderr
+
+
+def members(group: int) -> list[str]:
+    """Return the processes of a group that have not ended."""
+    found = []
+    for process in psutil.process_iter(["status", "cmdline"]):
+        with suppress(ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.info["cmdline"] or []))
+    return found
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent in another way there")
+def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
+    clean = picture(1, (400, 400))
+    for index in range(150):
+        write(tmp_path / "clean" / f"{index}.bmp", clean)
+        write(tmp_path / "out" / f"{index}.bmp", noisy(clean, index, 9))
+    command = [sys.executable, "-m", "drsformer_cli", *map(str, words(tmp_path, "--json", "--workers", 2))]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["status"] == "scored"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.startswith("derain: interrupted: ")
+    assert err.count("\n") == 1
+    assert "summary" not in out
+    deadline = time.monotonic() + 10
+    while left := members(process.pid):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def test_a_process_of_its_own(folders: Path) -> None:
+    outcome = run_process(*map(str, words(folders, "--workers", "2", "--json")))
+    assert outcome.status == 0
+    assert len(outcome.out.splitlines()) == 6

@@ -1,0 +1,85 @@
+"""`derain PATHS... --gt FOLDER`: results scored as they are written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.quality.conftest import folders, picture, write
+
+__all__ = ["folders"]
+
+
+@pytest.fixture
+def words(tiny: Path) -> list[object]:
+    """The words that every command here begins with."""
+    return ["-m", tiny, "--device", "cpu"]
+
+
+def test_scores_are_those_of_eval(derain: Command, words: list[object], folders: Path) -> None:
+    restored = folders / "restored"
+    truth = ["--gt", folders / "clean", "--protocol", "did-ddn"]
+    outcome = derain(
+        folders / "rainy", "-o", restored, *words, *truth, "--json", "--report", folders / "r.csv"
+    )
+    assert outcome.status == 0
+    *rows, summary = [json.loads(line) for line in outcome.out.splitlines()]
+    more = ["--pred", restored, "--input", folders / "rainy", "--json"]
+    evaluated = [json.loads(line) for line in derain("eval", *truth, *more).out.splitlines()]
+    for ours, theirs in zip(rows, evaluated[:-1], strict=True):
+        for key in ("psnr", "ssim", "rainy_psnr", "rainy_ssim"):
+            assert ours[key] == theirs[key]
+    assert summary["scores"]["psnr"] == evaluated[-1]["psnr"]
+    with (folders / "r.csv").open(newline="") as file:
+        assert [float(row["psnr"]) for row in csv.DictReader(file)] == [row["psnr"] for row in rows]
+    again = derain(folders / "rainy", "-o", restored, *words, *truth, "--report", folders / "r.html")
+    assert "5 done before" in again.err  # and scored all the same
+    mean = evaluated[-1]["psnr"]["mean"]
+    assert f"mean PSNR {mean:.2f} dB" in again.err
+    assert f"1.png: done before, {rows[1]['psnr']:.2f} dB, SSIM" in again.err
+    assert (folders / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_results_without_a_truth_make_the_status_1(
+    derain: Command, words: list[object], folders: Path
+) -> None:
+    (folders / "clean" / "1.png").unlink()
+    write(folders / "clean" / "2.png", picture(2, (24, 30)))
+    command = [folders / "rainy", "-o", folders / "restored", *words, "--gt", folders / "clean"]
+    outcome = derain(*command, "-q")
+    assert outcome.status == 1
+    assert f"derain: {folders / 'rainy' / '1.png'} has no clean picture of its own" in outcome.err
+    assert "2.png has 32 x 24 pixels" in outcome.err
+    assert (folders / "restored" / "1.png").is_file()
+    assert derain(*command, "-q", "--allow-missing").status == 0
+
+
+def test_a_single_picture(derain: Command, words: list[object], folders: Path) -> None:
+    outcome = derain(
+        folders / "rainy" / "1.png", "-o", folders / "x.png", *words, "--gt", folders / "clean" / "2.png"
+    )
+    assert outcome.status == 0
+    assert " dB, SSIM " in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--gt", "clean", "-o", "-"], "--gt scores the files that are written"),
+        (["--gt", "nowhere"], "--gt nowhere does not exist"),
+        (["--protocol", "rgb"], "give --gt FOLDER"),
+        (["--report", "x.html"], "needs clean pictures: give --gt"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    derain: Command, folders: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], said: str
+) -> None:
+    monkeypatch.chdir(folders)
+    outcome = derain("rainy/1.png", *more)
+    assert outcome.status == 2
+    assert said in outcome.err
+    assert outcome.err.count("\n") == 1

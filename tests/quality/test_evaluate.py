@@ -1,0 +1,165 @@
+"""Many pairs: on several processors, in order, and sums over them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from itertools import islice
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drsformer_cli.errors import UsageError
+from drsformer_cli.quality import evaluate as module
+from drsformer_cli.quality import formats
+from drsformer_cli.quality.evaluate import available_processors, evaluate
+from drsformer_cli.quality.folders import gather
+from drsformer_cli.quality.judge import Pair, Row, Settings, judge
+from drsformer_cli.quality.summary import Evaluation, statistic
+from tests.quality.conftest import noisy, picture, write
+
+
+def test_processes_bring_what_one_brings_in_order(folders: Path) -> None:
+    work = gather(str(folders / "out"), str(folders / "clean"), str(folders / "rainy"))
+    assert len(work.pairs) == 5
+    assert all(pair.rainy is not None and pair.rainy.name == pair.restored.name for pair in work.pairs)
+    pairs = [*work.pairs, Pair("gone", folders / "gone.png", folders / "clean" / "1.png"), *work.pairs]
+    settings = Settings("rgb", preview=9000)
+    rows = list(evaluate(pairs, settings, workers=2))
+    assert rows == [judge(pair, settings) for pair in pairs]
+    assert [row.status for row in rows].count("failed") == 1
+
+
+def test_leaving_early_ends_the_processes(folders: Path) -> None:
+    pairs = gather(str(folders / "out"), str(folders / "clean"), None).pairs * 20
+    rows = evaluate(pairs, Settings(), workers=2)
+    assert len(list(islice(rows, 3))) == 3
+    assert len(psutil.Process().children()) >= 2
+    rows.close()
+    running = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    assert not running
+
+
+def test_a_handful_needs_no_processes(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ProcessPoolExecutor", None)
+    pairs = gather(str(folders / "out"), str(folders / "clean"), None).pairs
+    assert len(list(evaluate(pairs, Settings()))) == 5
+
+
+def test_processors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert available_processors() == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(module, "_CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert available_processors() == 8
+    (tmp_path / "cpu.max").write_text("250000 100000\n")
+    assert available_processors() == 3
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert available_processors() == 8
+
+
+numbers = st.lists(st.one_of(st.floats(0, 100), st.just(math.inf)), max_size=12)
+
+
+@given(numbers)
+def test_infinite_values_are_kept_out(values: list[float]) -> None:
+    sums = statistic(values)
+    finite = [value for value in values if value < math.inf]
+    assert (sums.count, sums.infinite) == (len(finite), len(values) - len(finite))
+    if finite:
+        assert sums.mean == pytest.approx(statistics.fmean(finite))
+        assert sums.median == statistics.median(finite)
+    else:
+        assert math.isnan(sums.mean)
+
+
+@pytest.fixture
+def evaluation(folders: Path) -> Evaluation:
+    settings = Settings()
+    found = Evaluation("my_method & co", settings, dataset="rain200h")
+    for pair in gather(str(folders / "out"), str(folders / "clean"), str(folders / "rainy")).pairs:
+        found.take(judge(pair, settings))
+    return found
+
+
+def test_worst_come_first(evaluation: Evaluation) -> None:
+    values = [row.psnr for row in evaluation.worst(3)]
+    assert values == sorted(row.psnr for row in evaluation.rows if row.psnr is not None)[:3]
+
+
+def test_json_is_json(evaluation: Evaluation) -> None:
+    text = formats.as_json(evaluation)
+    assert text.startswith(formats.JSON_START)
+    data = json.loads(text, parse_constant=lambda _: pytest.fail("no JSON"))
+    assert data["pictures"][0]["psnr"] == "Infinity"
+    assert float(data["pictures"][0]["psnr"]) == math.inf
+    sums = data["summary"]["psnr"]
+    assert (sums["pictures"], sums["infinite"]) == (4, 1)
+    assert sums["mean"] == pytest.approx(statistics.fmean(p["psnr"] for p in data["pictures"][1:]))
+    assert data["summary"]["published"]["DRSformer"] == {"psnr": 32.17, "ssim": 0.9326}
+
+
+def test_markdown(evaluation: Evaluation) -> None:
+    text = formats.as_markdown(evaluation)
+    assert "1 picture shows no difference at all (PSNR ∞) and is kept out of its mean" in text
+    assert "| DRSformer | 32.17 | 0.9326 |" in text
+    assert "deep/&#60;b&#62;&#38;'4.png" in text
+    assert "| 0.png | ∞ | 1.0000 |" in text
+
+
+def test_latex(evaluation: Evaluation) -> None:
+    text = formats.as_latex(evaluation)
+    sums = [evaluation.statistic(measure).mean for measure in evaluation.measures()]
+    last = rf"my\_method \& co & {sums[0]:.2f} & {sums[1]:.4f} & {sums[2]:.2f} & {sums[3]:.4f} \\"
+    assert text.splitlines()[-1] == last
+    evaluation.rows = evaluation.rows[:1]
+    assert r"$\infty$" not in formats.as_latex(evaluation)
+
+
+def test_csv_has_every_digit(evaluation: Evaluation, tmp_path: Path) -> None:
+    import csv
+
+    evaluation.take(Row(Pair("x,y\n", tmp_path / "z"), "failed", 'it "failed"'))
+    lines = list(csv.DictReader(formats.as_csv(evaluation).splitlines(keepends=True)))
+    assert float(lines[1]["psnr"]) == evaluation.rows[1].psnr
+    assert lines[0]["psnr"] == "inf"
+    assert (lines[-1]["name"], lines[-1]["remark"]) == ("x,y\n", 'it "failed"')
+
+
+def test_what_has_no_partner_is_a_problem(folders: Path) -> None:
+    write(folders / "out" / "7.png", picture(7))
+    write(folders / "out" / "3.bmp", noisy(picture(3), 3, 3))
+    (folders / "out" / "2.png").unlink()
+    (folders / "rainy" / "1.png").unlink()
+    (folders / "out" / "notes.txt").write_text("")
+    work = gather(str(folders / "out"), str(folders / "clean"), str(folders / "rainy"))
+    assert {pair.name for pair in work.pairs} == {"0.png", "1.png", "deep/<b>&'4.png"}
+    assert [problem.kind for problem in work.problems] == ["missing", "extra", "doubled", "missing"]
+    assert str(folders / "clean" / "2.png") in work.problems[0].text
+    assert work.left_out == {"not a picture": 1, "rainy without a restored picture": 2}
+
+
+def test_single_files_belong_together(folders: Path) -> None:
+    work = gather(
+        str(folders / "out" / "1.png"), str(folders / "clean" / "3.png"), str(folders / "rainy" / "2.png")
+    )
+    (pair,) = work.pairs
+    assert (pair.restored.name, pair.clean and pair.clean.name, pair.rainy and pair.rainy.name) == (
+        "1.png",
+        "3.png",
+        "2.png",
+    )
+
+
+def test_folders_that_lead_to_nothing(folders: Path) -> None:
+    (folders / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"--gt .*empty holds no pictures"):
+        gather(str(folders / "out"), str(folders / "empty"), None)
+    with pytest.raises(UsageError, match=r"--pred .*nowhere does not exist"):
+        gather(str(folders / "nowhere"), str(folders / "clean"), None)
