@@ -196,8 +196,9 @@ class Pixels:
             return array
         # the scaler's own way to 16-bit RGB is darker than it should be, by two levels of 10 bits
         samples = np.stack([plane_of(result, index) for index in range(3)], axis=2).astype(np.float32)
-        values = cv2.transform(samples, self._to_wide)
-        return np.clip(np.rint(values), 0, 65535).astype(np.uint16)
+        values: Array = np.rint(cv2.transform(samples, self._to_wide))
+        wide: Array = np.clip(values, 0, 65535).astype(np.uint16)
+        return wide
 
     def _make_graph(self, frame: Any) -> tuple[Any, Any, Any]:
         graph = av.filter.Graph()

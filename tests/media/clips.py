@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -276,8 +276,3 @@ def raw(path: Path, *words: object) -> bytes:
 def upright(path: Path, height: int, width: int, *words: object) -> NDArray[Any]:
     """Return (N, height, width, 3) of what ffmpeg shows."""
     return np.frombuffer(raw(path, *words), np.uint8).reshape(-1, height, width, 3)
-
-
-def names(clips: Sequence[str]) -> list[str]:
-    """Return the names of clips for the ids of tests."""
-    return list(clips)
