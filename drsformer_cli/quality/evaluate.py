@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
+from drsformer_cli import machine
 from drsformer_cli.errors import MemoryLimitError
 from drsformer_cli.media.guard import opencv
 from drsformer_cli.quality.judge import Pair, Row, Settings, judge
@@ -21,7 +21,6 @@ from drsformer_cli.quality.judge import Pair, Row, Settings, judge
 WORTH_PROCESSES = 16 << 20
 #: Pairs handed out ahead, for each process; what comes back and waits for its turn is numbers and previews.
 AHEAD = 4
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def evaluate(
@@ -103,28 +102,8 @@ def _is_much(pairs: Sequence[Pair]) -> bool:
 
 
 def available_processors() -> int:
-    """Return how many processors may be used: of the machine, this process or its container.
-
-    OMP_NUM_THREADS says otherwise, as it does for the network.
-    """
+    """Return how many processes may be at work, unless OMP_NUM_THREADS says otherwise, as for the network."""
     told = os.environ.get("OMP_NUM_THREADS", "")
     if told.isdecimal() and int(told):
         return int(told)
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    return max(1, min(count, *(_share() or [count])))
-
-
-def _share() -> list[int]:
-    """Processors' worth of time that the container may use, rounded up; empty where nothing is set."""
-    for folder, names in (
-        (_CGROUP, ["cpu.max"]),
-        (_CGROUP / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]),
-    ):
-        try:
-            words = " ".join((folder / name).read_text(encoding="ascii") for name in names).split()
-        except OSError:
-            continue  # no control groups of this kind
-        if len(words) == 2 and all(map(str.isdecimal, words)):
-            return [-(-int(words[0]) // int(words[1]))]
-    return []
+    return machine.processors()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
-from pathlib import Path
 
-import psutil
 import torch
 
+from drsformer_cli import machine
 from drsformer_cli.errors import DeviceError, UsageError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -95,57 +93,13 @@ def memory_limit(device: torch.device) -> int:
     """
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    limits = [limit for group in _groups("memory") for limit in _memory_of(group)]
-    return min([int(psutil.virtual_memory().total), *limits])
+    return machine.memory()
 
 
 def limit_threads() -> None:
     """Take no more threads than the container has processors, unless OMP_NUM_THREADS says how many."""
     if "OMP_NUM_THREADS" in os.environ:
         return
-    shares = [share for group in _groups("cpu") for share in _processors_of(group)]
-    most = min([torch.get_num_threads(), *(math.ceil(share) for share in shares)])
+    most = machine.processors()
     if most < torch.get_num_threads():
-        torch.set_num_threads(max(1, most))
-
-
-def _groups(
-    controller: str, root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")
-) -> list[Path]:
-    """Folders of this process's control groups for `controller` and of all above them, of version 2 and 1."""
-    try:
-        lines = groups.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []  # no control groups here
-    found = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            base = root
-        elif controller in controllers.split(","):
-            base = root / controller
-        else:
-            continue
-        group = base / path.lstrip("/")
-        found += [folder for folder in (group, *group.parents) if folder.is_relative_to(base)]
-    return found
-
-
-def _memory_of(group: Path) -> list[int]:
-    """Bytes that a control group may use; none if it sets no limit."""
-    texts = [_read(group / name) for name in ("memory.max", "memory.limit_in_bytes")]
-    return [int(text) for text in texts if text.isdecimal()]
-
-
-def _processors_of(group: Path) -> list[float]:
-    """Processors' worth of time that a control group may use; none if it sets no limit."""
-    old = f"{_read(group / 'cpu.cfs_quota_us')} {_read(group / 'cpu.cfs_period_us')}"
-    pairs = [text.split() for text in (_read(group / "cpu.max"), old)]
-    return [int(pair[0]) / int(pair[1]) for pair in pairs if len(pair) == 2 and all(map(str.isdecimal, pair))]
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""  # this level sets none
+        torch.set_num_threads(most)

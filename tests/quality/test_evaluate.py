@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drsformer_cli import machine
 from drsformer_cli.errors import UsageError
 from drsformer_cli.quality import evaluate as module
 from drsformer_cli.quality import formats
@@ -51,17 +51,11 @@ def test_a_handful_needs_no_processes(folders: Path, monkeypatch: pytest.MonkeyP
     assert len(list(evaluate(pairs, Settings()))) == 5
 
 
-def test_processors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_threads_that_are_named_say_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert available_processors() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr(module, "_CGROUP", tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert available_processors() == 8
-    (tmp_path / "cpu.max").write_text("250000 100000\n")
-    assert available_processors() == 3
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert available_processors() == 8
+    assert available_processors() == machine.processors()
 
 
 numbers = st.lists(st.one_of(st.floats(0, 100), st.just(math.inf)), max_size=12)

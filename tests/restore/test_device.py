@@ -1,4 +1,4 @@
-"""Limits of a container, as the system writes them down."""
+"""The device and its precision, and threads that keep to the container."""
 
 from __future__ import annotations
 
@@ -11,52 +11,11 @@ import psutil
 import pytest
 import torch
 
-from drsformer_cli.restore import device
 from drsformer_cli.restore.device import choose_precision, memory_limit, native_bf16
 
 
 def test_the_limit_is_no_more_than_the_machine_has() -> None:
     assert 0 < memory_limit(torch.device("cpu")) <= psutil.virtual_memory().total
-
-
-def test_limits_of_all_groups_above_count(tmp_path: Path) -> None:
-    root, groups = tmp_path / "cgroup", tmp_path / "self"
-    (root / "slice" / "job").mkdir(parents=True)
-    (root / "slice" / "memory.max").write_text("4000000000\n")
-    (root / "slice" / "job" / "memory.max").write_text("max\n")
-    groups.write_text("0::/slice/job\n")
-    limits = [device._memory_of(group) for group in device._groups("memory", root, groups)]
-    assert limits == [[], [4000000000], []]
-
-
-def test_version_1_groups(tmp_path: Path) -> None:
-    root, groups = tmp_path / "cgroup", tmp_path / "self"
-    (root / "memory" / "docker" / "abc").mkdir(parents=True)
-    (root / "memory" / "docker" / "abc" / "memory.limit_in_bytes").write_text("2000000000\n")
-    (root / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n")
-    groups.write_text("5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n")
-    limits = [device._memory_of(group) for group in device._groups("memory", root, groups)]
-    assert limits == [[2000000000], [], [9223372036854771712]]
-
-
-def test_no_groups(tmp_path: Path) -> None:
-    assert device._groups("memory", tmp_path, tmp_path / "none") == []
-
-
-@pytest.mark.parametrize(
-    ("files", "processors"),
-    [
-        ({"cpu.max": "150000 100000"}, [1.5]),
-        ({"cpu.max": "max 100000"}, []),
-        ({"cpu.cfs_quota_us": "400000", "cpu.cfs_period_us": "100000"}, [4.0]),
-        ({"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}, []),
-        ({}, []),
-    ],
-)
-def test_processors_of_a_group(tmp_path: Path, files: dict[str, str], processors: list[float]) -> None:
-    for name, text in files.items():
-        (tmp_path / name).write_text(text + "\n")
-    assert device._processors_of(tmp_path) == processors
 
 
 THREADS = """
@@ -65,9 +24,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from drsformer_cli import machine
 from drsformer_cli.restore import device
 torch.set_num_threads(4)
-device._groups = lambda controller: [Path(sys.argv[1])]
+machine._groups = lambda controller: [Path(sys.argv[1])]
+os.sched_getaffinity = lambda _: range(8)
 device.limit_threads()
 print(torch.get_num_threads())
 """

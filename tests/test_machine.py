@@ -1,0 +1,62 @@
+"""Limits of a container, as the system writes them down."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from drsformer_cli import machine
+
+
+def test_the_least_of_machine_process_and_container_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "_groups", lambda controller: [tmp_path])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert machine.processors() == 8
+    (tmp_path / "cpu.max").write_text("250000 100000\n")
+    assert machine.processors() == 3
+    (tmp_path / "memory.max").write_text("4096\n")
+    assert machine.memory() == 4096
+
+
+def test_limits_of_all_groups_above_count(tmp_path: Path) -> None:
+    root, groups = tmp_path / "cgroup", tmp_path / "self"
+    (root / "slice" / "job").mkdir(parents=True)
+    (root / "slice" / "memory.max").write_text("4000000000\n")
+    (root / "slice" / "job" / "memory.max").write_text("max\n")
+    groups.write_text("0::/slice/job\n")
+    limits = [machine._memory_of(group) for group in machine._groups("memory", root, groups)]
+    assert limits == [[], [4000000000], []]
+
+
+def test_version_1_groups(tmp_path: Path) -> None:
+    root, groups = tmp_path / "cgroup", tmp_path / "self"
+    (root / "memory" / "docker" / "abc").mkdir(parents=True)
+    (root / "memory" / "docker" / "abc" / "memory.limit_in_bytes").write_text("2000000000\n")
+    (root / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    groups.write_text("5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n")
+    limits = [machine._memory_of(group) for group in machine._groups("memory", root, groups)]
+    assert limits == [[2000000000], [], [9223372036854771712]]
+
+
+def test_no_groups(tmp_path: Path) -> None:
+    assert machine._groups("memory", tmp_path, tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    ("files", "processors"),
+    [
+        ({"cpu.max": "150000 100000"}, [1.5]),
+        ({"cpu.max": "max 100000"}, []),
+        ({"cpu.cfs_quota_us": "400000", "cpu.cfs_period_us": "100000"}, [4.0]),
+        ({"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}, []),
+        ({}, []),
+    ],
+)
+def test_processors_of_a_group(tmp_path: Path, files: dict[str, str], processors: list[float]) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text + "\n")
+    assert machine._processors_of(tmp_path) == processors
