@@ -6,16 +6,17 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drsformer_cli.cli.work import Work
 from drsformer_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from drsformer_cli.cli.truth import TruthOptions
     from drsformer_cli.jobs.naming import Task
-    from drsformer_cli.media.discover import Source
+    from drsformer_cli.media.discover import Discovery, Source
 
 STREAM = "-"
 
@@ -53,6 +54,15 @@ class Order:
     json_lines: bool
     dry_run: bool
     truth: TruthOptions | None = None
+    work: Work = field(default_factory=Work)
+    shard: str | None = None
+
+    @property
+    def part(self) -> str:
+        """Return the name of this run's part of the work, such as "1-of-4"; "" when it does all."""
+        from drsformer_cli.jobs.shard import Shard
+
+        return "" if self.shard is None else Shard.parse(self.shard).part
 
     @property
     def to_stream(self) -> bool:
@@ -80,6 +90,7 @@ class Order:
             )
         if self.truth is not None and self.to_stream:
             raise UsageError("--gt scores the files that are written: give -o FILE or FOLDER.")
+        self._check_spread()
         if self.dry_run:
             return
         if self.inputs == [STREAM] and sys.stdin.isatty():
@@ -90,6 +101,13 @@ class Order:
             raise UsageError("--json and the picture cannot both go to standard output: give -o FILE.")
         if self.to_stream and sys.stdout.isatty():
             raise UsageError("a picture cannot be shown in the terminal: give -o FILE, or > FILE at the end.")
+
+    def _check_spread(self) -> None:
+        """Raise UsageError for one picture that several are to share."""
+        if self.shard is not None and (self.to_stream or not self.part):
+            raise UsageError("--shard makes no sense with a picture that goes to standard output.")
+        if (self.to_stream or STREAM in self.inputs) and not self.work.alone:
+            raise UsageError("workers read and write files: leave out --workers and --engine with a pipe.")
 
     def plan(self) -> Plan:
         """Search, and give each input its output.
@@ -123,8 +141,22 @@ class Order:
             raise UsageError(
                 f"-o {self.output} is a file that holds no picture: give a folder, or a picture's name."
             )
-        tasks = plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix)
+        tasks = self._mine(
+            plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix), found
+        )
         return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, _folders_of(tasks))
+
+    def _mine(self, tasks: list[Task], found: Discovery) -> list[Task]:
+        """Return this shard's tasks; names are settled among all before, so that all shards agree on them."""
+        if self.shard is None:
+            return tasks
+        from drsformer_cli.jobs.shard import OTHERS, Shard
+
+        shard = Shard.parse(self.shard)
+        mine = [task for task in tasks if shard.owns(task)]
+        if len(mine) < len(tasks):
+            found.skipped[OTHERS] += len(tasks) - len(mine)
+        return mine
 
     def _the_one(self, sources: list[Source]) -> Source:
         if len(sources) != 1 or not (sources[0].named or sources[0].path is None):

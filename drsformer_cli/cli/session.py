@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drsformer_cli.cli.engine import Run, open_engine
 from drsformer_cli.cli.progress import Display, display_for
 from drsformer_cli.cli.report import planned_row, row, summary_row, write_line, write_report
 from drsformer_cli.cli.tally import Tally
@@ -18,7 +19,6 @@ from drsformer_cli.errors import OutputError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
-from drsformer_cli.jobs.pipeline import Pipeline
 from drsformer_cli.jobs.store import FolderStore, Store, StreamStore
 
 if TYPE_CHECKING:
@@ -62,30 +62,29 @@ class Session:
         if not self._tasks:
             self._end(display)
             return False
-        model = options.load()
         format, quality = self._plan.format, self._plan.quality
-        settings = plain({**model.settings, **self._plan.written()})
         with ExitStack() as stack:
+            engine = open_engine(stack, options, self._order.work, self._tasks, format, quality)
+            settings = plain({**engine.settings, **self._plan.written()})
             store = self._open_store(stack, settings, display)
             if isinstance(store, FolderStore):
-                model.go_on_as(store.earlier_plan())
+                engine.go_on_as(store.earlier_plan())
             stack.push(lambda _kind, error, _trace: self._end(display, stopped=error is not None))
             stack.enter_context(display)
-            pipeline = Pipeline(self._tasks, model, store, settings=settings, format=format, quality=quality)
-            self._follow(stack.enter_context(pipeline), display)
+            self._follow(stack.enter_context(engine.run(self._tasks, store, settings)), display)
         return self._failed()
 
     def _failed(self) -> bool:
         return bool(self._tally.failures) or (self._truth is not None and self._truth.failed)
 
-    def _follow(self, pipeline: Pipeline, display: Display) -> None:
+    def _follow(self, run: Run, display: Display) -> None:
         try:
-            for event in pipeline:
+            for event in run:
                 self._take(event, display)
             self._tell_scored(display, waiting=0)
         except KeyboardInterrupt as stop:
             self._tally.interrupted = True
-            for event in pipeline.close():
+            for event in run.close():
                 self._take(event, display)
             self._tell_scored(display, waiting=0)
             raise type(stop)(self._last_word()) from None
@@ -96,7 +95,8 @@ class Session:
     def _open_store(self, stack: ExitStack, settings: dict[str, Any], display: Display) -> Store:
         if self._order.to_stream:
             return StreamStore(sys.stdout.buffer)
-        store = stack.enter_context(FolderStore(self._tasks, settings, overwrite=self._order.overwrite))
+        overwrite, part = self._order.overwrite, self._order.part
+        store = stack.enter_context(FolderStore(self._tasks, settings, overwrite=overwrite, part=part))
         if store.damaged_lines:
             display.note(
                 f"{store.damaged_lines} damaged lines of the manifest: what they held is done again."

@@ -32,7 +32,7 @@ def read_input(task: Task) -> tuple[bytes, Input]:
         with FileIO(0, "rb", closefd=False) as stdin:
             data, mtime_ns = _read_stream(stdin, task.name), 0
     else:
-        data, mtime_ns = _read_file(task.source.path, task.name)
+        data, mtime_ns = read_file(task.source.path, task.name)
     return data, Input(input_path(task), len(data), mtime_ns, hashlib.sha256(data).hexdigest())
 
 
@@ -49,7 +49,8 @@ def _read_stream(stream: FileIO, name: str) -> bytes:
     return bytes(data)
 
 
-def _read_file(path: Path, name: str) -> tuple[bytes, int]:
+def read_file(path: Path, name: str) -> tuple[bytes, int]:
+    """Return a file's bytes and its time of change in ns; `name` is for messages. Raises as `read_input`."""
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
         raise UnsupportedError(f"{name} is no plain file, and is left alone.")
     with path.open("rb") as file:

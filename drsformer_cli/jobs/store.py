@@ -6,6 +6,8 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
@@ -13,7 +15,17 @@ from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.manifest import Manifest, Record
 from drsformer_cli.jobs.naming import Task, absolute
 from drsformer_cli.jobs.resume import Decision, decide, file_ids
-from drsformer_cli.media.files import make_folder, sweep_partials, write_atomically
+from drsformer_cli.media.files import make_folder, publish, sweep_partials, sync_folder, write_atomically
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A finished picture under a temporary name, beside the place of its `task`."""
+
+    task: Task
+    temporary: Path
+    record: Record
+    replace: bool
 
 
 class Store(Protocol):
@@ -33,18 +45,18 @@ class FolderStore:
     """Writes files into their output folders and keeps the manifests there.
 
     A context manager, one run at a time. `settings` are what decides a result's bytes; for a mere look, as
-    many of them as are known without the model.
+    many of them as are known without the model. `part` is such as "1-of-4" where others do the rest.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], settings: Mapping[str, Any], *, overwrite: bool = False
+        self, tasks: Sequence[Task], settings: Mapping[str, Any], *, overwrite: bool = False, part: str = ""
     ) -> None:
         self._settings = settings
         self._overwrite = overwrite
         self._inputs = file_ids(tasks)
         self._parents = {task.path.parent for task in tasks}
         self._manifests = {
-            folder: Manifest(folder) for folder in dict.fromkeys(task.folder for task in tasks)
+            folder: Manifest(folder, part) for folder in dict.fromkeys(task.folder for task in tasks)
         }
         self._stack = ExitStack()
 
@@ -55,11 +67,8 @@ class FolderStore:
 
     def earlier_plan(self) -> dict[str, Any]:
         """Return the plan of a picture that an earlier run did with these settings; {} if there is none."""
-        for manifest in self._manifests.values():
-            for record in manifest.records():
-                if record.settings == self._settings and record.plan:
-                    return record.plan[-1] if isinstance(record.plan, list) else record.plan
-        return {}
+        plans = (manifest.plan_for(self._settings) for manifest in self._manifests.values())
+        return next((plan for plan in plans if plan), {})
 
     def look(self) -> None:
         """Read the manifests without becoming their writer, so that `decide` works."""
@@ -98,13 +107,58 @@ class FolderStore:
             make_folder(task.path.parent)
             write_atomically(task.path, data, replace=replace)
         except OutputError as error:
-            if os.access(task.folder, os.W_OK):
-                raise  # one folder below, or one name, cannot be had; the others can
-            raise StorageError(f"the folder {task.folder} cannot be written any more.") from error
-        written = dataclasses.replace(record.result, mtime_ns=task.path.stat().st_mtime_ns)
-        record = dataclasses.replace(record, result=written)
+            _check_folder(task, error)
+            raise
+        record = _completed(task, record)
         manifest.finish(record)
         return record
+
+    def publish(self, batch: Sequence[Staged]) -> list[Record | OutputError]:
+        """Do what `put` does for files that stand complete already, as many as there are at once.
+
+        Returns, for each, its record or why it could not have its name. Raises StorageError.
+        """
+        for folder, manifest in self._manifests.items():
+            claims = [
+                (each.record.output, each.record.result.sha256)
+                for each in batch
+                if each.task.folder == folder
+            ]
+            if claims:
+                manifest.intend_all(claims)
+        outcomes = [_publish(each) for each in batch]
+        for parent in {each.task.path.parent for each in batch}:
+            sync_folder(parent)
+        for folder, manifest in self._manifests.items():
+            records = [
+                outcome
+                for each, outcome in zip(batch, outcomes, strict=True)
+                if each.task.folder == folder and isinstance(outcome, Record)
+            ]
+            if records:
+                manifest.finish_all(records)
+        return outcomes
+
+
+def _publish(staged: Staged) -> Record | OutputError:
+    try:
+        publish(staged.temporary, staged.task.path, replace=staged.replace)
+    except OutputError as error:
+        _check_folder(staged.task, error)
+        return error
+    return _completed(staged.task, staged.record)
+
+
+def _completed(task: Task, record: Record) -> Record:
+    """Return the record with the time that the file which stands there now has."""
+    written = dataclasses.replace(record.result, mtime_ns=task.path.stat().st_mtime_ns)
+    return dataclasses.replace(record, result=written)
+
+
+def _check_folder(task: Task, error: OutputError) -> None:
+    """Raise StorageError where not one folder below, or one name, cannot be had, but none."""
+    if not os.access(task.folder, os.W_OK):
+        raise StorageError(f"the folder {task.folder} cannot be written any more.") from error
 
 
 class StreamStore:
