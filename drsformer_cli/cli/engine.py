@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from drsformer_cli.cli.options import ModelOptions
-from drsformer_cli.cli.work import Work
+from drsformer_cli.cli.work import EngineName, Work
 from drsformer_cli.jobs.crew import Crew
 from drsformer_cli.jobs.events import Event
 from drsformer_cli.jobs.hands import Hands
-from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.naming import Task, absolute
 from drsformer_cli.jobs.pipeline import Pipeline
 from drsformer_cli.jobs.store import FolderStore, Store
-from drsformer_cli.jobs.worker import PictureRecipe
+from drsformer_cli.jobs.worker import PictureRecipe, Probe
+from drsformer_cli.media.files import make_folder, partial_name, stage
 
 if TYPE_CHECKING:
     from drsformer_cli.restore.restorer import Restorer
@@ -106,40 +109,77 @@ def open_engine(
     """Load the model, or have it loaded; what is to be closed goes on the stack. Raises SetupError."""
     if work.alone:
         return Alone(options.load(), format, quality)
-    hands = _processes(options, work, len(tasks), format, quality)
+    local = work.engine is EngineName.LOCAL
+    recipe = PictureRecipe(_loader(options), format, quality)
+    hands = _processes(work, recipe, len(tasks)) if local else _actors(stack, work, recipe, tasks)
     return Together(stack.enter_context(Crew(hands)))
 
 
-def _processes(
-    options: ModelOptions, work: Work, most: int, format: str | None, quality: int | None
-) -> Hands:
-    """Return processes of this machine, which share its processors, and the memory of what they work on."""
-    import torch
-
+def _loader(options: ModelOptions) -> Callable[..., Restorer]:
+    """Return what loads the model elsewhere: by its catalogue name, or from the file's full path."""
     from drsformer_cli import weights
-    from drsformer_cli.jobs.processes import THREADS, ProcessHands
-    from drsformer_cli.restore.device import limit_threads
     from drsformer_cli.restore.restorer import load
 
     weights.resolve(options.model)  # what is not there is said before anything is started
+    path = Path(options.model)
+    return partial(load, str(path.absolute()) if path.exists() else options.model, **options.keywords())
+
+
+def _processes(work: Work, recipe: PictureRecipe, most: int) -> Hands:
+    """Return processes of this machine, which share its processors, and the memory of what they work on."""
+    import torch
+
+    from drsformer_cli.jobs.processes import THREADS, ProcessHands
+    from drsformer_cli.restore.device import limit_threads
+
     devices = work.devices
     if devices[0] in ("auto", "cuda") and torch.cuda.is_available():
         devices = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
     count = work.workers or len(devices)
     places = [devices[index % len(devices)] for index in range(count)]
     sharing = Counter(places)
-    model = str(Path(options.model).absolute()) if Path(options.model).exists() else options.model
     recipes = [
-        PictureRecipe(
-            partial(load, model, **{**options.keywords(), "device": place}),
-            format,
-            quality,
-            1 / sharing[place],
-        )
-        for place in places[
-            :most
-        ]  # how many share a machine decides the plans; more than work are not loaded
+        replace(recipe, load=partial(recipe.load, device=place), share=1 / sharing[place])
+        for place in places[:most]  # all count when the machine is shared out; more than work are not loaded
     ]
     limit_threads()
     threads = None if THREADS in os.environ else max(1, torch.get_num_threads() // count)
     return ProcessHands(recipes, threads=threads)
+
+
+def _actors(stack: ExitStack, work: Work, recipe: PictureRecipe, tasks: Sequence[Task]) -> Hands:
+    """Return actors of a Ray cluster, which see the same files as this process or say that they do not."""
+    from drsformer_cli.jobs.cluster import RayHands
+    from drsformer_cli.jobs.processes import THREADS
+
+    hands = stack.enter_context(RayHands(work.ray_address))
+    named = os.environ.get(THREADS, "")
+    layout = hands.plan(
+        workers=work.workers,
+        gpus=work.gpus_per_worker,
+        cpu_only=work.devices == ("cpu",),
+        threads=int(named) if named.isdecimal() else None,
+    )
+    if not layout.gpus:
+        recipe = replace(recipe, load=partial(recipe.load, device="cpu"))
+    probes = [Probe(str(absolute(task.source.path))) for task in tasks[:1] if task.source.path is not None]
+    probes += [stack.enter_context(_probe(folder)) for folder in dict.fromkeys(task.folder for task in tasks)]
+    hands.bring(replace(recipe, share=layout.share, probes=tuple(probes)), most=len(tasks))
+    return hands
+
+
+@contextmanager
+def _probe(folder: Path) -> Iterator[Probe]:
+    """Leave a file where results go, for workers elsewhere to find."""
+    made = not folder.exists()
+    make_folder(folder)
+    token = secrets.token_hex(8)
+    path = folder / partial_name(token)
+    stage(path, token.encode())
+    try:
+        yield Probe(str(path), token.encode())
+    finally:
+        path.unlink(missing_ok=True)
+        if made:
+            with suppress(OSError):  # it holds results
+                folder.rmdir()

@@ -50,9 +50,14 @@ class Crew:
         return self.facts
 
     def _agree(self, facts: Facts) -> None:
-        """Raise DeviceError for a worker whose results would not be those of the others."""
+        """Raise SetupError for a worker whose results would not be those of the others."""
         if self.facts is None:
             self.facts = facts
+        if facts.software != self.facts.software:
+            raise SetupError(
+                f"the workers are not alike: one has {self.facts.software}, another {facts.software}; "
+                "install the same on all machines."
+            )
         mine, theirs = self.facts.settings, facts.settings
         differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
         if differing:

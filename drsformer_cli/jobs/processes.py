@@ -116,7 +116,7 @@ def live(line: Connection, recipe: bytes, threads: int | None) -> None:
         made: Recipe = pickle.loads(recipe)
         worker = made.make()
     except Exception as error:  # whatever it is, the caller says it
-        line.send((Unfit, _portable(error)))
+        line.send((Unfit, portable(error)))
         return
     line.send((Ready, worker.facts))
     _work(line, worker)
@@ -129,7 +129,7 @@ def _work(line: Connection, worker: Worker) -> None:
         try:
             outcome: Any = worker.do(errand)
         except Exception as error:  # the caller raises it
-            outcome = _portable(error)
+            outcome = portable(error)
         with talking, suppress(OSError):
             line.send((Answer, errand.number, outcome))
 
@@ -142,7 +142,7 @@ def _work(line: Connection, worker: Worker) -> None:
             pool.submit(do, errand)
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """Return an error that arrives as what it is, without what hangs on it; any other as its words."""
     error.__traceback__ = None
     try:

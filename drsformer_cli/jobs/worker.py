@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import platform
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +15,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from drsformer_cli import __version__
 from drsformer_cli.errors import SetupError, StorageError
 from drsformer_cli.jobs.events import words_for
 from drsformer_cli.jobs.gate import Gate, byte_budget
@@ -87,24 +90,25 @@ class Refused:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a worker's results rest on: the model's settings and the memory in bytes it may use."""
+    """What a worker's results rest on: the model's settings, the memory in bytes it may use, the software."""
 
     settings: dict[str, Any]
     limit: int
+    software: str = ""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A file that the caller wrote where the results go; a worker elsewhere must see it."""
+    """A file that a worker elsewhere must see as the caller does; `content` is None where that is long."""
 
     path: str
-    content: bytes
+    content: bytes | None = None
 
     def check(self, where: str) -> None:
         """Raise StorageError if this machine, called `where`, does not see it."""
         path = Path(self.path)
         try:
-            seen = path.read_bytes() == self.content
+            seen = path.exists() if self.content is None else path.read_bytes() == self.content
         except OSError:
             seen = False
         if not seen:
@@ -118,7 +122,7 @@ class Probe:
 class PictureRecipe:
     """How to make a Worker: what loads its model, how files are written, its share of the memory there is."""
 
-    load: Callable[[], Model]
+    load: Callable[..., Model]
     format: str | None = None
     quality: int | None = None
     share: float = 1.0
@@ -126,8 +130,6 @@ class PictureRecipe:
 
     def make(self) -> Worker:
         """Load the model. Raises SetupError."""
-        import platform
-
         for probe in self.probes:
             probe.check(platform.node())
         model = self.load()
@@ -153,7 +155,10 @@ class Worker:
     @property
     def facts(self) -> Facts:
         """Return what the results rest on."""
-        return Facts(self._model.settings, self._model.limit)
+        software = [f"derain {__version__}"]
+        if "torch" in sys.modules:
+            software.append(f"torch {sys.modules['torch'].__version__}")
+        return Facts(self._model.settings, self._model.limit, ", ".join(software))
 
     def do(self, errand: PictureErrand) -> Finished | Refused:
         """Do one picture. Raises SetupError for what concerns all pictures."""

@@ -88,6 +88,19 @@ def test_shards_at_once_into_one_folder(
     assert re.search(r"\b0 restored, \d+ done before", other.err)
 
 
+def test_ray_gives_the_same_bytes(derain: Command, many: Path, tmp_path: Path, words: list[str]) -> None:
+    pytest.importorskip("ray", reason='Ray is not installed: pip install "drsformer-cli[ray]"')
+    ray = run_process(
+        many, "-o", tmp_path / "ray", "--engine", "ray", "--workers", 2, "--json", *words, cwd=tmp_path
+    )
+    assert (ray.status, ray.err.count("Traceback")) == (0, 0)
+    lines = [json.loads(line) for line in ray.out.splitlines()]
+    assert (len(lines), lines[-1]["done"]) == (25, 24)
+    assert derain(many, "-o", tmp_path / "one", *words).status == 0
+    assert results(tmp_path / "ray") == results(tmp_path / "one")
+    assert not list((tmp_path / "ray").rglob("*.part"))
+
+
 @POSIX
 def test_interrupted(many: Path, tmp_path: Path, words: list[str]) -> None:
     for index in range(200):
