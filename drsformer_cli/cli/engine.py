@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,8 @@ from drsformer_cli.cli.work import EngineName, Work
 from drsformer_cli.jobs.crew import Crew
 from drsformer_cli.jobs.events import Event
 from drsformer_cli.jobs.hands import Hands
-from drsformer_cli.jobs.naming import Task, absolute
+from drsformer_cli.jobs.listing import Listing, Tasks, first_of
+from drsformer_cli.jobs.naming import absolute
 from drsformer_cli.jobs.pipeline import Pipeline
 from drsformer_cli.jobs.store import FolderStore, Store
 from drsformer_cli.jobs.worker import PictureRecipe, Probe
@@ -50,7 +52,7 @@ class Engine(Protocol):
     def go_on_as(self, plan: Mapping[str, Any], /) -> None:
         """Rest all plans on what an earlier one rested on."""
 
-    def run(self, tasks: Sequence[Task], store: Store, settings: Mapping[str, Any], /) -> Run:
+    def run(self, tasks: Tasks, store: Store, settings: Mapping[str, Any], /) -> Run:
         """Return the run over these tasks, which begins when it is iterated."""
 
 
@@ -69,7 +71,7 @@ class Alone:
         """See `Restorer.go_on_as`."""
         self._model.go_on_as(plan)
 
-    def run(self, tasks: Sequence[Task], store: Store, settings: Mapping[str, Any]) -> Run:
+    def run(self, tasks: Tasks, store: Store, settings: Mapping[str, Any]) -> Run:
         """Return the run over these tasks."""
         return Pipeline(
             tasks, self._model, store, settings=settings, format=self._format, quality=self._quality
@@ -92,7 +94,7 @@ class Together:
         """See `Crew.go_on_as`."""
         self._crew.go_on_as(plan)
 
-    def run(self, tasks: Sequence[Task], store: Store, settings: Mapping[str, Any]) -> Run:
+    def run(self, tasks: Tasks, store: Store, settings: Mapping[str, Any]) -> Run:
         """Return the run over these tasks."""
         assert isinstance(store, FolderStore)  # streams are refused together with workers
         return self._crew.over(tasks, store, settings)
@@ -102,7 +104,7 @@ def open_engine(
     stack: ExitStack,
     options: ModelOptions,
     work: Work,
-    tasks: Sequence[Task],
+    tasks: Tasks,
     format: str | None,
     quality: int | None,
 ) -> Engine:
@@ -111,7 +113,7 @@ def open_engine(
         return Alone(options.load(), format, quality)
     local = work.engine is EngineName.LOCAL
     recipe = PictureRecipe(_loader(options), format, quality)
-    hands = _processes(work, recipe, len(tasks)) if local else _actors(stack, work, recipe, tasks)
+    hands = _processes(work, recipe, _most(tasks)) if local else _actors(stack, work, recipe, tasks)
     return Together(stack.enter_context(Crew(hands)))
 
 
@@ -123,6 +125,11 @@ def _loader(options: ModelOptions) -> Callable[..., Restorer]:
     weights.resolve(options.model)  # what is not there is said before anything is started
     path = Path(options.model)
     return partial(load, str(path.absolute()) if path.exists() else options.model, **options.keywords())
+
+
+def _most(tasks: Tasks) -> int:
+    """Return how many workers are of use at most."""
+    return sys.maxsize if isinstance(tasks, Listing) else len(tasks)
 
 
 def _processes(work: Work, recipe: PictureRecipe, most: int) -> Hands:
@@ -147,11 +154,12 @@ def _processes(work: Work, recipe: PictureRecipe, most: int) -> Hands:
     return ProcessHands(recipes, threads=threads)
 
 
-def _actors(stack: ExitStack, work: Work, recipe: PictureRecipe, tasks: Sequence[Task]) -> Hands:
+def _actors(stack: ExitStack, work: Work, recipe: PictureRecipe, tasks: Tasks) -> Hands:
     """Return actors of a Ray cluster, which see the same files as this process or say that they do not."""
     from drsformer_cli.jobs.cluster import RayHands
     from drsformer_cli.jobs.processes import THREADS
 
+    first = first_of(tasks)
     hands = stack.enter_context(RayHands(work.ray_address))
     named = os.environ.get(THREADS, "")
     layout = hands.plan(
@@ -162,9 +170,9 @@ def _actors(stack: ExitStack, work: Work, recipe: PictureRecipe, tasks: Sequence
     )
     if not layout.gpus:
         recipe = replace(recipe, load=partial(recipe.load, device="cpu"))
-    probes = [Probe(str(absolute(task.source.path))) for task in tasks[:1] if task.source.path is not None]
-    probes += [stack.enter_context(_probe(folder)) for folder in dict.fromkeys(task.folder for task in tasks)]
-    hands.bring(replace(recipe, share=layout.share, probes=tuple(probes)), most=len(tasks))
+    probes = [Probe(str(absolute(task.source.path))) for task in first[:1] if task.source.path is not None]
+    probes += [stack.enter_context(_probe(folder)) for folder in dict.fromkeys(task.folder for task in first)]
+    hands.bring(replace(recipe, share=layout.share, probes=tuple(probes)), most=_most(tasks))
     return hands
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from drsformer_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from drsformer_cli.cli.truth import TruthOptions
+    from drsformer_cli.jobs.listing import Tasks
     from drsformer_cli.jobs.naming import Task
     from drsformer_cli.media.discover import Discovery, Source
 
@@ -28,7 +29,7 @@ class Plan:
     `where` says in words where the results are to be found.
     """
 
-    tasks: list[Task]
+    tasks: Tasks
     left_out: Counter[str]
     format: str | None
     quality: int | None
@@ -121,6 +122,8 @@ class Order:
 
         one = self.to_stream or (self.output is not None and names_a_file(self.output))
         folder = None if one or self.output is None else Path(self.output)
+        if not one and self._names_one_folder():
+            return self._plan_one_folder(folder)
         found = without_earlier_results(discover(self.inputs, exclude=self._output_folders()), folder)
         sources = found.sources
         if self.to_stream:
@@ -141,22 +144,50 @@ class Order:
             raise UsageError(
                 f"-o {self.output} is a file that holds no picture: give a folder, or a picture's name."
             )
-        tasks = self._mine(
-            plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix), found
-        )
+        tasks = plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix)
+        tasks = list(filter(self._owns(found), tasks))  # when all have names: all shards agree on them
         return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, _folders_of(tasks))
 
-    def _mine(self, tasks: list[Task], found: Discovery) -> list[Task]:
-        """Return this shard's tasks; names are settled among all before, so that all shards agree on them."""
+    def _names_one_folder(self) -> bool:
+        """Tell whether the pictures can be listed while they are done: those of several places may meet."""
+        alone = len(self.inputs) == 1 and self.inputs[0] != STREAM and Path(self.inputs[0]).is_dir()
+        return alone and self.truth is None  # which pairs all pictures before the first one starts
+
+    def _plan_one_folder(self, output: Path | None) -> Plan:
+        from drsformer_cli.jobs.listing import FolderListing, Naming, as_tasks, first_of
+        from drsformer_cli.jobs.naming import absolute, default_folder, refuse_root
+        from drsformer_cli.media.discover import Discovery
+
+        root = Path(self.inputs[0])
+        folder = default_folder(root, is_folder=True) if output is None else absolute(output)
+        if output is not None and output.exists() and not output.is_dir():
+            raise UsageError(
+                f"-o {output} is a file that holds no picture: give a folder, or a picture's name."
+            )
+        naming = Naming(output, folder, self.format, self.suffix)
+        found = Discovery()
+        listing = FolderListing(root, self._output_folders(), naming, found, self._owns(found))
+        tasks = as_tasks(iter(listing), root)
+        if tasks:
+            refuse_root(root, folder)
+        where = _folders_of(first_of(tasks))
+        return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, where)
+
+    def _owns(self, found: Discovery) -> Callable[[Task], bool]:
+        """Return what tells this shard's tasks from the others', which it counts as passed over."""
         if self.shard is None:
-            return tasks
+            return lambda _: True
         from drsformer_cli.jobs.shard import OTHERS, Shard
 
         shard = Shard.parse(self.shard)
-        mine = [task for task in tasks if shard.owns(task)]
-        if len(mine) < len(tasks):
-            found.skipped[OTHERS] += len(tasks) - len(mine)
-        return mine
+
+        def owns(task: Task) -> bool:
+            mine = shard.owns(task)
+            if not mine:
+                found.skipped[OTHERS] += 1
+            return mine
+
+        return owns
 
     def _the_one(self, sources: list[Source]) -> Source:
         if len(sources) != 1 or not (sources[0].named or sources[0].path is None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from drsformer_cli.cli.truth import Truth, words_of
 from drsformer_cli.cli.words import printable
 from drsformer_cli.errors import OutputError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
+from drsformer_cli.jobs.listing import Listing, first_of
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.store import FolderStore, Store, StreamStore
@@ -46,13 +48,15 @@ class Session:
         self._tasks = plan.tasks
         self._quiet = quiet
         self._verbose = verbose
-        self._tally = Tally(len(plan.tasks), _sizes(plan.tasks), plan.left_out, plan.where)
+        sizes = {} if isinstance(plan.tasks, Listing) else _sizes(plan.tasks)
+        self._tally = Tally(len(plan.tasks), sizes, plan.left_out, plan.where)
+        self._count()
         self._rows: list[dict[str, Any]] = []
         self._waiting: deque[tuple[Done | Failed | Skipped, Future[Row | None]]] = deque()
         self._truth = None
         if order.truth is not None:
             page = order.report is not None and Path(order.report).suffix.lower() == ".html"
-            self._truth = Truth(order.truth, plan.tasks, name=Path(model).stem, previews=page)
+            self._truth = Truth(order.truth, first_of(plan.tasks), name=Path(model).stem, previews=page)
 
     # ---- the work
 
@@ -103,7 +107,13 @@ class Session:
             )
         return store
 
+    def _count(self) -> None:
+        """Tell the tally how many pictures there are, as far as that is known."""
+        self._tally.total = len(self._tasks)
+        self._tally.more = isinstance(self._tasks, Listing) and not self._tasks.complete
+
     def _take(self, event: Event, display: Display) -> None:
+        self._count()
         if isinstance(event, Started):
             self._tally.take(event)
             display.show(event)
@@ -131,6 +141,7 @@ class Session:
             write_line(sys.stdout, data)
 
     def _end(self, display: Display, *, stopped: bool = False) -> None:
+        self._count()
         if self._verbose:
             for path in self._plan.to_convert:
                 display.note(f"{path}: left out; convert it to PNG, JPEG, WebP or TIFF first.")
@@ -154,7 +165,7 @@ class Session:
             display.line(f"derain: {problem.text}")
 
     def _last_word(self) -> str:
-        through = f"{self._tally.ended} of {self._tally.total} pictures are through"
+        through = f"{self._tally.ended} of {self._tally.of()} pictures are through"
         how = "the command without --overwrite" if self._order.overwrite else "the same command"
         return f"interrupted: {through}; {how} goes on where this one stopped."
 
@@ -179,7 +190,8 @@ class Session:
             else:
                 self._tally.planned += 1
                 data = planned_row(task)
-            self._rows.append(data)
+            if self._order.report is not None:
+                self._rows.append(data)
             if self._order.json_lines:
                 write_line(sys.stdout, data)
             elif verdict is None and not self._quiet:
@@ -196,7 +208,7 @@ class Session:
         return Skipped(task, decision.skip) if decision is not None and decision.skip else None
 
 
-def _sizes(tasks: list[Task]) -> dict[str, int]:
+def _sizes(tasks: Sequence[Task]) -> dict[str, int]:
     """Return the bytes of each input, 0 where that cannot be told yet."""
     sizes = {}
     for task in tasks:

@@ -152,10 +152,16 @@ def _entries(sources: Iterable[Source], output: Path | None) -> list[_Entry]:
                 continue
             seen.add(path)
         folder = absolute(output) if output is not None else _default_folder_of(source)
-        if not source.named and source.root is not None and real(folder) == real(source.root):
-            raise UsageError(f"the results of {source.root} would go among its own files: choose another -o")
+        if not source.named and source.root is not None:
+            refuse_root(source.root, folder)
         entries.append(_Entry(source, folder))
     return entries
+
+
+def refuse_root(root: Path, folder: Path) -> None:
+    """Raise UsageError where the results of a folder would go among its own files."""
+    if real(folder) == real(root):
+        raise UsageError(f"the results of {root} would go among its own files: choose another -o")
 
 
 def _default_folder_of(source: Source) -> Path:
@@ -166,15 +172,32 @@ def _default_folder_of(source: Source) -> Path:
 
 def _extension(source: Source, format: str | None) -> str:
     """Return the result's extension; an input of no known kind keeps its own, and fails when it is read."""
+    return _extension_for(source.relative.suffix, format)
+
+
+def _extension_for(extension: str, format: str | None) -> str:
     try:
-        return output_extension(source.relative.suffix, format)
+        return output_extension(extension, format)
     except InputError:
-        return source.relative.suffix
+        return extension
 
 
 def _key(path: PurePath) -> str:
     """Return the same string for all paths that some file system takes for the same file."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path.as_posix()).casefold())
+    return file_key(path.as_posix())
+
+
+def file_key(name: str) -> str:
+    """Return the same string for all names that some file system takes for the same."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def plain_name(name: str, format: str | None, suffix: str) -> str:
+    """Return what the result of a file would be called if there were no other file in its folder."""
+    path = PurePath(name)
+    return f"{path.stem}{suffix}{_extension_for(path.suffix, format)}"
 
 
 def _label_roots(entries: Sequence[_Entry]) -> None:

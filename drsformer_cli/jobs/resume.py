@@ -85,9 +85,7 @@ def decide(
             raise _in_the_way(task) from None
         return Decision(replace=overwrite)
     if _identity(task.path, status) in inputs:
-        raise OutputError(
-            f"{task.path} is itself an input and is never overwritten: choose another -o or a --suffix."
-        )
+        raise input_in_the_way(task)
     if stat.S_ISDIR(status.st_mode):
         raise OutputError(f"{task.path} is a folder: choose another -o or a --suffix.")
     if overwrite:
@@ -103,6 +101,13 @@ def decide(
     if record is None or task.source.path is None:
         return Decision(replace=True)
     return _compare(task, task.source.path, record, settings)
+
+
+def input_in_the_way(task: Task) -> OutputError:
+    """Return the error for a result whose place is that of an input."""
+    return OutputError(
+        f"{task.path} is itself an input and is never overwritten: choose another -o or a --suffix."
+    )
 
 
 def _in_the_way(task: Task) -> OutputError:

@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
 from drsformer_cli.errors import OutputError, StorageError
+from drsformer_cli.jobs.listing import Listing, Tasks, first_of
 from drsformer_cli.jobs.manifest import Manifest, Record
-from drsformer_cli.jobs.naming import Task, absolute
-from drsformer_cli.jobs.resume import Decision, decide, file_ids
+from drsformer_cli.jobs.naming import Task, absolute, real
+from drsformer_cli.jobs.resume import Decision, decide, file_ids, input_in_the_way
 from drsformer_cli.media.files import make_folder, publish, sweep_partials, sync_folder, write_atomically
 
 
@@ -26,6 +27,9 @@ class Staged:
     temporary: Path
     record: Record
     replace: bool
+
+
+MOST_LEADS = 1000  # folders
 
 
 class Store(Protocol):
@@ -49,15 +53,18 @@ class FolderStore:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], settings: Mapping[str, Any], *, overwrite: bool = False, part: str = ""
+        self, tasks: Tasks, settings: Mapping[str, Any], *, overwrite: bool = False, part: str = ""
     ) -> None:
+        known = first_of(tasks)
         self._settings = settings
         self._overwrite = overwrite
-        self._inputs = file_ids(tasks)
-        self._parents = {task.path.parent for task in tasks}
+        self._root = tasks.root if isinstance(tasks, Listing) else None
+        self._inputs = frozenset() if self._root else file_ids(known)
+        self._parents = {task.path.parent for task in known}
         self._manifests = {
-            folder: Manifest(folder, part) for folder in dict.fromkeys(task.folder for task in tasks)
+            folder: Manifest(folder, part) for folder in dict.fromkeys(task.folder for task in known)
         }
+        self._leads: dict[Path, Path] = {}
         self._stack = ExitStack()
 
     @property
@@ -97,7 +104,30 @@ class FolderStore:
     def decide(self, task: Task) -> Decision:
         """See `resume.decide`."""
         manifest = self._manifests[task.folder]
+        if self._root is not None:
+            self._meet(task, self._root)
         return decide(task, manifest, self._settings, overwrite=self._overwrite, inputs=self._inputs)
+
+    def _meet(self, task: Task, root: Path) -> None:
+        """Do for a picture that was not known before what is done for the others at the beginning.
+
+        Not all inputs are known, so whatever lies in their folder is taken for one. Raises OutputError.
+        """
+        parent = task.path.parent
+        if parent not in self._parents and parent.is_dir():
+            sweep_partials(parent)
+        self._parents.add(parent)
+        place = real(task.path) if task.path.is_symlink() else self._real(parent) / task.path.name
+        if place.is_relative_to(self._real(root)) and not place.is_relative_to(self._real(task.folder)):
+            raise input_in_the_way(task)
+
+    def _real(self, folder: Path) -> Path:
+        """Return where a folder leads in the end; most tasks ask for the same one as the task before."""
+        if folder not in self._leads:
+            if len(self._leads) > MOST_LEADS:
+                self._leads.clear()
+            self._leads[folder] = real(folder)
+        return self._leads[folder]
 
     def put(self, task: Task, data: bytes, record: Record, *, replace: bool) -> Record:
         """Write the file, whole or not at all, with the folders it lies in, and enter it in the manifest."""

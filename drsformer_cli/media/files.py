@@ -65,7 +65,7 @@ def place_finished(finished: Path, path: Path, *, replace: bool) -> None:
             finished.unlink()
     except OSError as error:
         raise _explain(path, error) from error
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def make_folder(folder: Path) -> None:
