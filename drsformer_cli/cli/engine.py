@@ -20,6 +20,7 @@ from drsformer_cli.jobs.events import Event
 from drsformer_cli.jobs.hands import Hands
 from drsformer_cli.jobs.listing import Listing, Tasks, first_of
 from drsformer_cli.jobs.naming import absolute
+from drsformer_cli.jobs.objects import RemoteStore
 from drsformer_cli.jobs.pipeline import Pipeline
 from drsformer_cli.jobs.store import FolderStore, Store
 from drsformer_cli.jobs.worker import PictureRecipe, Probe
@@ -96,7 +97,7 @@ class Together:
 
     def run(self, tasks: Tasks, store: Store, settings: Mapping[str, Any]) -> Run:
         """Return the run over these tasks."""
-        assert isinstance(store, FolderStore)  # streams are refused together with workers
+        assert isinstance(store, (FolderStore, RemoteStore))  # streams are refused together with workers
         return self._crew.over(tasks, store, settings)
 
 
@@ -171,7 +172,8 @@ def _actors(stack: ExitStack, work: Work, recipe: PictureRecipe, tasks: Tasks) -
     if not layout.gpus:
         recipe = replace(recipe, load=partial(recipe.load, device="cpu"))
     probes = [Probe(str(absolute(task.source.path))) for task in first[:1] if task.source.path is not None]
-    probes += [stack.enter_context(_probe(folder)) for folder in dict.fromkeys(task.folder for task in first)]
+    folders = dict.fromkeys(task.folder for task in first if task.base is None)
+    probes += [stack.enter_context(_probe(folder)) for folder in folders]
     hands.bring(replace(recipe, share=layout.share, probes=tuple(probes)), most=_most(tasks))
     return hands
 

@@ -26,7 +26,7 @@ STREAM = "-"
 class Plan:
     """What a run does: the pictures and their places, what the search left out, the format of the files.
 
-    `where` says in words where the results are to be found.
+    `where` says in words where the results are to be found, `remote` that this is behind a URL.
     """
 
     tasks: Tasks
@@ -35,6 +35,7 @@ class Plan:
     quality: int | None
     to_convert: Sequence[Path] = ()
     where: str = ""
+    remote: bool = False
 
     def written(self) -> dict[str, str | int | None]:
         """Return what decides the bytes of a file besides its pixels."""
@@ -116,15 +117,18 @@ class Order:
         A result that is one named file sets the format by its name. Raises UsageError for paths that match
         nothing, or results that have no place.
         """
+        from drsformer_cli.cli.links import has_urls, plan_links
         from drsformer_cli.jobs.naming import names_a_file, plan_outputs, single_task
         from drsformer_cli.jobs.resume import without_earlier_results
         from drsformer_cli.media.discover import discover
 
+        if has_urls(self):
+            return plan_links(self)
         one = self.to_stream or (self.output is not None and names_a_file(self.output))
         folder = None if one or self.output is None else Path(self.output)
         if not one and self._names_one_folder():
             return self._plan_one_folder(folder)
-        found = without_earlier_results(discover(self.inputs, exclude=self._output_folders()), folder)
+        found = without_earlier_results(discover(self.inputs, exclude=self.output_folders()), folder)
         sources = found.sources
         if self.to_stream:
             task = single_task(self._the_one(sources), "-")
@@ -133,7 +137,7 @@ class Order:
             source = self._the_one(sources)
             if self.suffix:
                 raise UsageError(f"--suffix does not go with -o {self.output}: it is the whole name already.")
-            format = self._format_of(self.output, source)
+            format = self.format_of(self.output, source)
             task = single_task(source, self.output)
             return Plan([task], found.skipped, format, self.quality, where=task.place)
         if self.inputs == [STREAM]:
@@ -145,7 +149,7 @@ class Order:
                 f"-o {self.output} is a file that holds no picture: give a folder, or a picture's name."
             )
         tasks = plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix)
-        tasks = list(filter(self._owns(found), tasks))  # when all have names: all shards agree on them
+        tasks = list(filter(self.owns(found), tasks))  # when all have names: all shards agree on them
         return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, _folders_of(tasks))
 
     def _names_one_folder(self) -> bool:
@@ -156,7 +160,7 @@ class Order:
     def _plan_one_folder(self, output: Path | None) -> Plan:
         from drsformer_cli.jobs.listing import FolderListing, Naming, as_tasks, first_of
         from drsformer_cli.jobs.naming import absolute, default_folder, refuse_root
-        from drsformer_cli.media.discover import Discovery
+        from drsformer_cli.media.discover import Discovery, Walk
 
         root = Path(self.inputs[0])
         folder = default_folder(root, is_folder=True) if output is None else absolute(output)
@@ -166,14 +170,15 @@ class Order:
             )
         naming = Naming(output, folder, self.format, self.suffix)
         found = Discovery()
-        listing = FolderListing(root, self._output_folders(), naming, found, self._owns(found))
+        walk = Walk(root, self.output_folders(), found)
+        listing = FolderListing(walk, naming, found, root=root, owns=self.owns(found))
         tasks = as_tasks(iter(listing), root)
         if tasks:
             refuse_root(root, folder)
         where = _folders_of(first_of(tasks))
         return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, where)
 
-    def _owns(self, found: Discovery) -> Callable[[Task], bool]:
+    def owns(self, found: Discovery) -> Callable[[Task], bool]:
         """Return what tells this shard's tasks from the others', which it counts as passed over."""
         if self.shard is None:
             return lambda _: True
@@ -196,7 +201,7 @@ class Order:
             )
         return sources[0]
 
-    def _format_of(self, output: str, source: Source) -> str | None:
+    def format_of(self, output: str, source: Source) -> str | None:
         """Return the format that the name of the result asks for, None if it is the input's own."""
         from drsformer_cli.media.images import FORMATS, output_extension
 
@@ -218,7 +223,7 @@ class Order:
             )
         return wanted[1:]
 
-    def _output_folders(self) -> list[Path]:
+    def output_folders(self) -> list[Path]:
         """Return the folders that results may go to, which the search must not enter."""
         from drsformer_cli.jobs.naming import absolute, default_folder, real
 

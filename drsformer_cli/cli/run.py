@@ -77,9 +77,11 @@ def run(
         measured: Protocol = protocol or Protocol.RAIN200
         truth = TruthOptions(clean, measured.value, allow_missing)
     kind = None if format is options.Format.SAME else format.value
+    from drsformer_cli.media.remote import local
+
     order = Order(
-        inputs=inputs,
-        output=output,
+        inputs=[local(name) for name in inputs],
+        output=None if output is None else local(output),
         format=kind,
         quality=quality,
         suffix=suffix,

@@ -21,6 +21,7 @@ from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.listing import Listing, first_of
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.objects import RemoteStore
 from drsformer_cli.jobs.store import FolderStore, Store, StreamStore
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Session:
     def _open_store(self, stack: ExitStack, settings: dict[str, Any], display: Display) -> Store:
         if self._order.to_stream:
             return StreamStore(sys.stdout.buffer)
+        if self._plan.remote:
+            return RemoteStore(settings, overwrite=self._order.overwrite)
         overwrite, part = self._order.overwrite, self._order.part
         store = stack.enter_context(FolderStore(self._tasks, settings, overwrite=overwrite, part=part))
         if store.damaged_lines:
@@ -177,12 +180,15 @@ class Session:
         The model is not loaded, so a change of what `auto` means for device and precision is not seen.
         """
         display = display_for(self._tally, quiet=self._quiet, verbose=self._verbose)
-        store = None
-        if not self._order.to_stream:
-            settings = plain({**options.known_settings(), **self._plan.written()})
+        store: FolderStore | RemoteStore | None = None
+        settings = plain({**options.known_settings(), **self._plan.written()})
+        if self._plan.remote:
+            store = RemoteStore(settings, overwrite=self._order.overwrite)
+        elif not self._order.to_stream:
             store = FolderStore(self._tasks, settings, overwrite=self._order.overwrite)
             store.look()
         for task in self._tasks:
+            self._count()
             verdict = self._look(task, store)
             if verdict is not None:
                 self._tally.take(verdict)
@@ -199,7 +205,7 @@ class Session:
         self._end(display)
         return self._failed()
 
-    def _look(self, task: Task, store: FolderStore | None) -> Skipped | Failed | None:
+    def _look(self, task: Task, store: Store | None) -> Skipped | Failed | None:
         """Return why a task would not be done, None if it would."""
         try:
             decision = store.decide(task) if store is not None else None

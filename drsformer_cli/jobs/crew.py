@@ -20,7 +20,7 @@ from drsformer_cli.jobs.hands import Hands
 from drsformer_cli.jobs.manifest import Input, Record, Result
 from drsformer_cli.jobs.naming import Task, absolute
 from drsformer_cli.jobs.resume import Decision, input_path
-from drsformer_cli.jobs.store import FolderStore, Staged
+from drsformer_cli.jobs.store import Publisher, Staged
 from drsformer_cli.jobs.worker import Facts, Finished, PictureErrand, Refused
 from drsformer_cli.media.files import partial_name
 
@@ -38,7 +38,7 @@ class Crew:
         self._given: dict[int, tuple[Task, Decision]] = {}
         self._tasks: Iterable[Task] = ()
         self._settings: dict[str, Any] = {}
-        self._store: FolderStore | None = None
+        self._store: Publisher | None = None
         self._events: deque[Event] = deque()
         self._fault: SetupError | None = None
 
@@ -73,7 +73,7 @@ class Crew:
         if isinstance(limit, int) and limit > 0:
             self._limit = min(limit, self._limit or limit)
 
-    def over(self, tasks: Iterable[Task], store: FolderStore, settings: Mapping[str, Any]) -> Crew:
+    def over(self, tasks: Iterable[Task], store: Publisher, settings: Mapping[str, Any]) -> Crew:
         """Name the work; return self, to be iterated."""
         self._tasks, self._store, self._settings = tasks, store, dict(settings)
         return self
@@ -106,15 +106,7 @@ class Crew:
             decision = self._store.decide(task)
             if decision.skip is not None:
                 return Skipped(task, decision.skip)
-            assert task.source.path is not None  # standard input is no work for workers
-            errand = PictureErrand(
-                number,
-                path=str(absolute(task.source.path)),
-                name=task.name,
-                folder=str(task.path.parent),
-                temporary=partial_name(secrets.token_hex(8)),
-                limit=self._limit,
-            )
+            errand = self._errand(number, task, decision)
         except SetupError:
             raise
         except Exception as error:  # a picture that cannot be looked at must not stop the others
@@ -122,6 +114,21 @@ class Crew:
         self._given[number] = task, decision
         self._dispatcher.give(errand)
         return Started(task)
+
+    def _errand(self, number: int, task: Task, decision: Decision) -> PictureErrand:
+        url = task.url
+        return PictureErrand(
+            number,
+            path=task.source.url or absolute(task.source.path or "").as_posix(),
+            is_url=task.source.url is not None,
+            name=task.name,
+            folder="" if url else str(task.path.parent),
+            temporary="" if url else partial_name(secrets.token_hex(8)),
+            limit=self._limit,
+            url=url,
+            replace=decision.replace,
+            settings=self._settings if url else {},
+        )
 
     def _finish(self, returned: list[tuple[PictureErrand, Any]]) -> None:
         """Give results their names, and keep the events. Raises StorageError."""
@@ -182,5 +189,6 @@ class Crew:
 
 def _forget(errand: PictureErrand) -> None:
     """Clear away what a lost worker may have left of an errand."""
-    with suppress(OSError):  # most often it left nothing
-        errand.place.unlink()
+    if errand.url is None:
+        with suppress(OSError):  # most often it left nothing
+            errand.place.unlink()

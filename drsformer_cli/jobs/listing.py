@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePath
+from typing import Protocol
 
 from drsformer_cli.errors import StorageError
 from drsformer_cli.jobs.manifest import STEM, Manifest
 from drsformer_cli.jobs.naming import Task, absolute, file_key, plain_name, plan_outputs
 from drsformer_cli.jobs.resume import BAD_MANIFEST
-from drsformer_cli.media.discover import OUTPUT, Contents, Discovery, Source, Walk, natural
+from drsformer_cli.media.discover import OUTPUT, Contents, Discovery, Source, natural
 
 MANY = 20_000  # pictures; fewer are listed before the first one starts
 
@@ -28,7 +29,7 @@ class Listing:
     Iterating goes once through all. `len` is how many were found so far, `complete` whether that is all.
     """
 
-    def __init__(self, known: Sequence[Task], rest: Iterator[Task], root: Path) -> None:
+    def __init__(self, known: Sequence[Task], rest: Iterator[Task], root: Path | None) -> None:
         self.known = known
         self.root = root
         self.complete = False
@@ -54,11 +55,24 @@ def first_of(tasks: Tasks) -> Sequence[Task]:
     return tasks.known if isinstance(tasks, Listing) else tasks
 
 
-def as_tasks(found: Iterator[Task], root: Path, many: int = MANY) -> Tasks:
+def as_tasks(found: Iterator[Task], root: Path | None, many: int = MANY) -> Tasks:
     """Return a list of the tasks, or a `Listing` where there are many."""
     known = list(islice(found, many))
     more = list(islice(found, 1))
     return Listing(known, chain(more, found), root) if more else known
+
+
+class Walks(Protocol):
+    """Looks into the folders of a tree, one at a time."""
+
+    def begin(self) -> Contents:
+        """Return what the folder itself holds."""
+
+    def enter(self, contents: Contents, name: str, /) -> Contents:
+        """Return what a folder in it holds."""
+
+    def source(self, contents: Contents, name: str, /) -> Source:
+        """Return a file of a folder as a picture to do."""
 
 
 @dataclass
@@ -83,29 +97,29 @@ class FolderListing:
     """The search through one folder that the user named.
 
     Args:
-        root: the folder.
-        outputs: folders that are not searched.
+        walk: looks into folders.
         naming: where results go.
         found: counts what is passed over.
+        root: the folder, if it is on a disk, where earlier results may lie.
         owns: whether a task is for this run; the others are passed over without a word.
     """
 
     def __init__(
         self,
-        root: Path,
-        outputs: Sequence[Path],
+        walk: Walks,
         naming: Naming,
         found: Discovery,
+        *,
+        root: Path | None = None,
         owns: Callable[[Task], bool] = lambda _: True,
     ) -> None:
-        self._root, self._naming, self._found, self._owns = root, naming, found, owns
-        self._walk = Walk(root, outputs, found)
+        self._walk, self._naming, self._found, self._root, self._owns = walk, naming, found, root, owns
 
     def __iter__(self) -> Iterator[Task]:
         """Yield the tasks in the order of `discover`."""
         above = self._naming.folder
-        manifests = self._look(above) if absolute(self._root).is_relative_to(above) else ()
-        stack = [self._visit(_Visit(self._walk.look_into(self._root), manifests))]
+        inside = self._root is not None and absolute(self._root).is_relative_to(above)
+        stack = [self._visit(_Visit(self._walk.begin(), self._look(above) if inside else ()))]
         while stack:
             item = next(stack[-1], None)
             if item is None:
@@ -123,10 +137,10 @@ class FolderListing:
             self._found.skipped[BAD_MANIFEST] += 1
             return ()
 
-    def _enter(self, folder: Path, manifests: tuple[Manifest, ...]) -> _Visit:
-        contents = self._walk.look_into(folder)
+    def _enter(self, above: Contents, name: str, manifests: tuple[Manifest, ...]) -> _Visit:
+        contents = self._walk.enter(above, name)
         if any(name.startswith(STEM) and name.endswith(".jsonl") for name in contents.hidden):
-            manifests += self._look(absolute(folder))
+            manifests += self._look(absolute(contents.path))
         return _Visit(contents, manifests)
 
     def _visit(self, visit: _Visit) -> Iterator[Task | _Visit]:
@@ -145,7 +159,7 @@ class FolderListing:
                 continue
             siblings = alike[file_key(name)]
             if len(siblings) == 1:
-                yield self._enter(contents.path / name, visit.manifests)
+                yield self._enter(contents, name, visit.manifests)
                 continue
             if name not in together:  # the first of them
                 together |= self._settle_together(contents, siblings, visit.manifests)
@@ -169,7 +183,7 @@ class FolderListing:
         keys = {file_key(plain_name(name, naming.format, naming.suffix)) for name in contents.files}
         if len(keys) == len(contents.files):
             return {}
-        sources = [self._source(contents, name) for name in contents.files]
+        sources = [self._walk.source(contents, name) for name in contents.files]
         sources.sort(key=lambda source: natural(source.relative.name))
         return {task.source.relative.name: task.output for task in self._plan(sources)}
 
@@ -177,13 +191,10 @@ class FolderListing:
         naming = self._naming
         return plan_outputs(sources, output=naming.output, format=naming.format, suffix=naming.suffix)
 
-    def _source(self, contents: Contents, name: str) -> Source:
-        return Source(contents.path / name, contents.relative / name, self._root, False)
-
     def _task(self, contents: Contents, name: str, names: dict[str, PurePath]) -> Task:
         naming = self._naming
         plain = names.get(name) or contents.relative / plain_name(name, naming.format, naming.suffix)
-        return Task(self._source(contents, name), naming.folder, plain)
+        return Task(self._walk.source(contents, name), naming.folder, plain)
 
     def _settle_together(
         self, contents: Contents, siblings: Sequence[str], manifests: tuple[Manifest, ...]
@@ -191,7 +202,7 @@ class FolderListing:
         """Return the tasks of all that is below folders whose names differ in case or form alone."""
         sources: list[Source] = []
         for name in siblings:
-            sources += self._sources_below(self._enter(contents.path / name, manifests))
+            sources += self._sources_below(self._enter(contents, name, manifests))
         depth = len(contents.relative.parts)
         tasks: dict[str, list[Task]] = {name: [] for name in siblings}
         for task in self._plan(sources):
@@ -203,7 +214,7 @@ class FolderListing:
         folders = set(contents.folders)
         for name in sorted(chain(contents.files, contents.folders), key=natural):
             if name in folders:
-                found += self._sources_below(self._enter(contents.path / name, visit.manifests))
+                found += self._sources_below(self._enter(contents, name, visit.manifests))
             elif not self._is_result(contents.path / name, visit):
-                found.append(self._source(contents, name))
+                found.append(self._walk.source(contents, name))
         return found

@@ -21,6 +21,7 @@ from pathlib import Path, PurePath
 from drsformer_cli.errors import InputError, UsageError
 from drsformer_cli.media.discover import OUTPUT_FOLDER, Source
 from drsformer_cli.media.images import SUPPORTED_EXTENSIONS, output_extension
+from drsformer_cli.media.remote import join
 from drsformer_cli.media.sniff import HEIC_EXTENSIONS
 
 
@@ -28,13 +29,20 @@ from drsformer_cli.media.sniff import HEIC_EXTENSIONS
 class Task:
     """One picture to do: `source` goes to `output`, a path below `folder`, where the manifest lies.
 
-    `stream` says that the result has no file at all and goes to standard output.
+    `stream` says that the result has no file at all and goes to standard output; `base` is the URL that takes
+    the place of `folder` where results do not go to a disk.
     """
 
     source: Source
     folder: Path
     output: PurePath
     stream: bool = False
+    base: str | None = None
+
+    @property
+    def url(self) -> str | None:
+        """Where the result will stand, if not on a disk."""
+        return None if self.base is None else join(self.base, self.output)
 
     @property
     def path(self) -> Path:
@@ -44,6 +52,8 @@ class Task:
     @property
     def name(self) -> str:
         """How the input is called in messages: as the user would type it."""
+        if self.source.url is not None:
+            return self.source.url
         return "standard input" if self.source.path is None else str(self.source.path)
 
     @property
@@ -51,7 +61,7 @@ class Task:
         """How the result is called in messages: from where the user stands, if it lies below."""
         if self.stream:
             return "standard output"
-        return from_here(self.path)
+        return self.url or from_here(self.path)
 
 
 @dataclass

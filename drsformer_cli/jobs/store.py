@@ -18,6 +18,8 @@ from drsformer_cli.jobs.naming import Task, absolute, real
 from drsformer_cli.jobs.resume import Decision, decide, file_ids, input_in_the_way
 from drsformer_cli.media.files import make_folder, publish, sweep_partials, sync_folder, write_atomically
 
+MOST_LEADS = 1000  # folders
+
 
 @dataclass(frozen=True)
 class Staged:
@@ -27,9 +29,6 @@ class Staged:
     temporary: Path
     record: Record
     replace: bool
-
-
-MOST_LEADS = 1000  # folders
 
 
 class Store(Protocol):
@@ -43,6 +42,13 @@ class Store(Protocol):
 
         Raises OutputError for this picture, and StorageError for what concerns all pictures.
         """
+
+
+class Publisher(Store, Protocol):
+    """Takes pictures that others have finished, too."""
+
+    def publish(self, batch: Sequence[Staged], /) -> list[Record | OutputError]:
+        """Give results their names; return, for each, its record or why it has none. Raises StorageError."""
 
 
 class FolderStore:

@@ -20,10 +20,13 @@ from drsformer_cli.errors import SetupError, StorageError
 from drsformer_cli.jobs.events import words_for
 from drsformer_cli.jobs.gate import Gate, byte_budget
 from drsformer_cli.jobs.hands import DEPTH, Errand
+from drsformer_cli.jobs.manifest import Input
+from drsformer_cli.jobs.objects import note_for
 from drsformer_cli.jobs.pipeline import restore_frames
-from drsformer_cli.jobs.source import read_file
+from drsformer_cli.jobs.source import read_file, read_url
 from drsformer_cli.media.files import make_folder, stage
 from drsformer_cli.media.images import Picture, decode, encode
+from drsformer_cli.media.remote import write
 
 
 class Model(Protocol):
@@ -48,7 +51,8 @@ class PictureErrand(Errand):
 
     Paths are absolute. The hidden file is called `temporary` in its first attempt; a lost worker may still be
     writing when another does its errand, so each attempt has a name of its own. `limit` is the memory in
-    bytes that plans rest on, None for the worker's own.
+    bytes that plans rest on, None for the worker's own. `is_url` says that `path` is one; `url` is where the
+    result goes if not to a disk: at once, with a note of `settings`.
     """
 
     path: str = ""
@@ -56,6 +60,10 @@ class PictureErrand(Errand):
     folder: str = ""
     temporary: str = ""
     limit: int | None = None
+    url: str | None = None
+    replace: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    is_url: bool = False
 
     @property
     def place(self) -> Path:
@@ -170,7 +178,7 @@ class Worker:
             return Refused(*words_for(error))
 
     def _do(self, errand: PictureErrand) -> Finished:
-        data, mtime_ns = read_file(Path(errand.path), errand.name)
+        data, mtime_ns = read_url(errand.path) if errand.is_url else read_file(Path(errand.path), errand.name)
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
         weight = 0
         with self._decoding:  # sizes are known after decoding only: one at a time goes through the gate
@@ -192,12 +200,17 @@ class Worker:
         frames, plan, seconds = self._thread.submit(self._restore, picture, errand.limit).result()
         notes = picture.notes
         data = encode(picture, frames, format=self._format, quality=self._quality)
-        make_folder(errand.place.parent)
-        stage(errand.place, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if errand.url is None:
+            make_folder(errand.place.parent)
+            stage(errand.place, data)
+        else:
+            note = note_for(Input(errand.path, *read), sha256, errand.settings)
+            write(errand.url, data, note, replace=errand.replace)
         return Finished(
             *read,
             bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
+            sha256=sha256,
             sizes=tuple((frame.shape[0], frame.shape[1]) for frame in picture.frames),
             plan=plan,
             seconds=round(seconds, 4),

@@ -28,7 +28,8 @@ class Source:
     """One picture to do.
 
     relative says where it stands below `root`, the folder named by the user or the file's own; for a file
-    that was named itself it is the name alone. `path` and `root` are None for the standard input. A file that
+    that was named itself it is the name alone. `path` and `root` are None for the standard input, and for
+    what is behind `url`. A file that
     a pattern matches is as good as named; for this and all else a pattern leads to, `matched` is the folder
     where the pattern begins.
     """
@@ -38,6 +39,7 @@ class Source:
     root: Path | None
     named: bool
     matched: Path | None = None
+    url: str | None = None
 
 
 @dataclass
@@ -175,6 +177,18 @@ class Walk:
         self._inside = {_identity(root)}
         self._targets: set[str] = set()
 
+    def begin(self) -> Contents:
+        """Return what the folder itself holds."""
+        return self.look_into(self._root)
+
+    def enter(self, contents: Contents, name: str) -> Contents:
+        """Return what a folder in it holds."""
+        return self.look_into(contents.path / name)
+
+    def source(self, contents: Contents, name: str) -> Source:
+        """Return a file of a folder as a picture to do."""
+        return Source(contents.path / name, contents.relative / name, self._root, False)
+
     def look_into(self, folder: Path) -> Contents:
         """Return what a folder holds; what is passed over is counted."""
         contents = Contents(folder, folder.relative_to(self._root))
@@ -251,6 +265,16 @@ def _reason_to_skip(
             return NO_PICTURE
     except OSError:  # a link that leads to itself
         return UNREADABLE
+    return "" if found.takes(path) else found.reason_against(path)
+
+
+def reason_by_name(name: str, is_folder: bool, found: Discovery) -> str:
+    """Why something is passed over whose name alone is known; empty when it is not."""
+    if _is_hidden(name):
+        return HIDDEN
+    if is_folder:
+        return OUTPUT if name == OUTPUT_FOLDER else ""
+    path = Path(name)
     return "" if found.takes(path) else found.reason_against(path)
 
 

@@ -19,7 +19,7 @@ from drsformer_cli.jobs.naming import Task, plan_outputs
 from drsformer_cli.jobs.pipeline import Pipeline
 from drsformer_cli.jobs.resume import without_earlier_results
 from drsformer_cli.jobs.store import FolderStore
-from drsformer_cli.media.discover import Discovery, discover
+from drsformer_cli.media.discover import Discovery, Walk, discover
 from tests.jobs.conftest import Inverter, write_picture
 
 NAMES = [
@@ -51,10 +51,15 @@ FOLDERS = [
 ]
 
 
+def listing(root: Path, naming: Naming) -> FolderListing:
+    found = Discovery()
+    return FolderListing(Walk(root, [], found), naming, found, root=root)
+
+
 def lazily(root: Path, out: Path | None, found: Discovery, **options: str | None) -> list[Task]:
     folder = out if out is not None else root.parent / "derained"
     naming = Naming(out, folder, options.get("format"), options.get("suffix") or "")
-    return list(FolderListing(root, [root / "out"], naming, found))
+    return list(FolderListing(Walk(root, [root / "out"], found), naming, found, root=root))
 
 
 def eagerly(root: Path, out: Path | None, **options: str | None) -> tuple[list[Task], Discovery]:
@@ -140,7 +145,7 @@ def many(tmp_path: Path, count: int = 30) -> Listing:
     for index in range(count):
         write_picture(tmp_path / "in" / f"{index % 3}" / f"{index:02}.png", index)
     naming = Naming(tmp_path / "out", tmp_path / "out")
-    tasks = as_tasks(iter(FolderListing(tmp_path / "in", [], naming, Discovery())), tmp_path / "in", 7)
+    tasks = as_tasks(iter(listing(tmp_path / "in", naming)), tmp_path / "in", 7)
     assert isinstance(tasks, Listing)
     return tasks
 
@@ -158,7 +163,7 @@ def test_few_are_a_list(tmp_path: Path) -> None:
     write_picture(tmp_path / "in" / "a.png")
     naming = Naming(tmp_path / "out", tmp_path / "out")
     for most, kind in ((1, list), (2, list)):
-        tasks = as_tasks(iter(FolderListing(tmp_path / "in", [], naming, Discovery())), tmp_path, most)
+        tasks = as_tasks(iter(listing(tmp_path / "in", naming)), tmp_path, most)
         assert isinstance(tasks, kind)
         assert len(tasks) == 1
 
