@@ -146,7 +146,10 @@ class FolderListing:
     def _visit(self, visit: _Visit) -> Iterator[Task | _Visit]:
         """Yield what is in a folder: tasks, and the folders in it, in order."""
         contents = visit.contents
-        contents.files = [name for name in contents.files if not self._is_result(contents.path / name, visit)]
+        if visit.manifests:
+            contents.files = [
+                name for name in contents.files if not self._is_result(contents.path / name, visit)
+            ]
         names = self._names(contents)
         alike: dict[str, list[str]] = defaultdict(list)
         for name in sorted(contents.folders, key=natural):

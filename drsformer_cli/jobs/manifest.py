@@ -17,7 +17,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -109,6 +109,11 @@ def _plan(value: Any) -> dict[str, Any] | list[dict[str, Any]]:
     return [dict(plan) for plan in value] if isinstance(value, list) else dict(value)
 
 
+_INPUT = {each.name for each in fields(Input)}
+_RESULT = {each.name for each in fields(Result)}
+_ALL = {each.name for each in fields(Record)}
+
+
 def file_name(part: str = "") -> str:
     """Return the name of the manifest of a run, or of one part of it, such as "2-of-4"."""
     return f"{STEM}.{part}.jsonl" if part else FILE_NAME
@@ -136,6 +141,7 @@ class Manifest:
         self._done: dict[str, int] = {}
         self._intents: dict[str, set[str]] = {}
         self._plans: dict[str, dict[str, Any]] = {}
+        self._last_settings: dict[str, Any] | None = None
         self._whole_lines = 0  # bytes
         self._file: BinaryIO | None = None
         self._lock = FileLock(folder / lock_name(part))
@@ -232,22 +238,28 @@ class Manifest:
             if entry["kind"] == "intent":
                 self._intents.setdefault(str(entry["output"]), set()).add(str(entry["sha256"]))
             elif entry["kind"] == "done":
-                self._remember(_record(entry), start, number)
+                self._remember(entry, start, number)
         except (ValueError, KeyError, TypeError, RecursionError):
             self.damaged_lines += 1
 
-    def _remember(self, record: Record, start: int, number: int) -> None:
+    def _remember(self, entry: dict[str, Any], start: int, number: int) -> None:
         """Keep where a finished picture's line stands, unless another file has a later one."""
-        known = self._done.get(record.output)
+        output, settings = str(entry["output"]), entry["settings"]
+        if entry["input"].keys() != _INPUT or entry["result"].keys() != _RESULT or not entry.keys() >= _ALL:
+            raise ValueError("not what is written for a finished picture")
+        known = self._done.get(output)
         if known is not None and known & ((1 << _FILE_BITS) - 1) != number:
-            other = self.record(record.output)
-            if other is not None and other.result.mtime_ns > record.result.mtime_ns:
+            other = self.record(output)
+            if other is not None and other.result.mtime_ns > entry["result"]["mtime_ns"]:
                 return
-        self._done[record.output] = start << _FILE_BITS | number
-        self._intents.pop(record.output, None)  # what stands there now is what is recorded
-        if record.plan:
-            plan = record.plan[-1] if isinstance(record.plan, list) else record.plan
-            self._plans.setdefault(_text(record.settings), plan)
+        self._done[output] = start << _FILE_BITS | number
+        self._intents.pop(output, None)  # what stands there now is what is recorded
+        if settings != self._last_settings:  # most often all lines have the same
+            record = _record(entry)
+            self._last_settings = record.settings
+            if record.plan:
+                plan = record.plan[-1] if isinstance(record.plan, list) else record.plan
+                self._plans.setdefault(_text(record.settings), plan)
 
     # ---- the one writer
 

@@ -192,13 +192,22 @@ class Walk:
     def look_into(self, folder: Path) -> Contents:
         """Return what a folder holds; what is passed over is counted."""
         contents = Contents(folder, folder.relative_to(self._root))
+        links: list[str] = []
         try:
-            entries = list(os.scandir(folder))
+            with os.scandir(folder) as entries:
+                for entry in entries:  # there may be a million
+                    self._sort(entry, folder, contents, links)
         except OSError:
             self._found.skipped[UNREADABLE] += 1
             return contents
-        links = []
-        for entry in entries:
+        contents.links = frozenset(name for name in sorted(links) if self._is_new(_identity(folder / name)))
+        contents.files += contents.links
+        return contents
+
+    def _sort(self, entry: os.DirEntry[str], folder: Path, contents: Contents, links: list[str]) -> None:
+        if self._is_plain_picture(entry):
+            contents.files.append(entry.name)
+        else:
             reason = _reason_to_skip(entry, folder / entry.name, self._inside, self._outputs, self._found)
             if reason:
                 self._found.skip(folder / entry.name, reason)
@@ -211,9 +220,15 @@ class Walk:
                 contents.folders.append(entry.name)
             else:
                 contents.files.append(entry.name)
-        contents.links = frozenset(name for name in sorted(links) if self._is_new(_identity(folder / name)))
-        contents.files += contents.links
-        return contents
+
+    def _is_plain_picture(self, entry: os.DirEntry[str]) -> bool:
+        """Tell quickly of what most entries are, and what `_reason_to_skip` has nothing against."""
+        name = entry.name
+        return (
+            name[name.rfind(".") :].lower() in self._found.extensions
+            and entry.is_file(follow_symlinks=False)
+            and not _is_hidden(entry.name)
+        )
 
     def _is_new(self, target: str) -> bool:
         """Tell whether the target of a link is neither found by walking nor by a link before."""
