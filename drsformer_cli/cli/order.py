@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drsformer_cli.cli.work import Work
 from drsformer_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from drsformer_cli.cli.truth import TruthOptions
+    from drsformer_cli.jobs.listing import Tasks
     from drsformer_cli.jobs.naming import Task
-    from drsformer_cli.media.discover import Source
+    from drsformer_cli.media.discover import Discovery, Source
 
 STREAM = "-"
 
@@ -24,15 +26,16 @@ STREAM = "-"
 class Plan:
     """What a run does: the pictures and their places, what the search left out, the format of the files.
 
-    `where` says in words where the results are to be found.
+    `where` says in words where the results are to be found, `remote` that this is behind a URL.
     """
 
-    tasks: list[Task]
+    tasks: Tasks
     left_out: Counter[str]
     format: str | None
     quality: int | None
     to_convert: Sequence[Path] = ()
     where: str = ""
+    remote: bool = False
 
     def written(self) -> dict[str, str | int | None]:
         """Return what decides the bytes of a file besides its pixels."""
@@ -53,6 +56,15 @@ class Order:
     json_lines: bool
     dry_run: bool
     truth: TruthOptions | None = None
+    work: Work = field(default_factory=Work)
+    shard: str | None = None
+
+    @property
+    def part(self) -> str:
+        """Return the name of this run's part of the work, such as "1-of-4"; "" when it does all."""
+        from drsformer_cli.jobs.shard import Shard
+
+        return "" if self.shard is None else Shard.parse(self.shard).part
 
     @property
     def to_stream(self) -> bool:
@@ -80,6 +92,7 @@ class Order:
             )
         if self.truth is not None and self.to_stream:
             raise UsageError("--gt scores the files that are written: give -o FILE or FOLDER.")
+        self._check_spread()
         if self.dry_run:
             return
         if self.inputs == [STREAM] and sys.stdin.isatty():
@@ -91,19 +104,31 @@ class Order:
         if self.to_stream and sys.stdout.isatty():
             raise UsageError("a picture cannot be shown in the terminal: give -o FILE, or > FILE at the end.")
 
+    def _check_spread(self) -> None:
+        """Raise UsageError for one picture that several are to share."""
+        if self.shard is not None and (self.to_stream or not self.part):
+            raise UsageError("--shard makes no sense with a picture that goes to standard output.")
+        if (self.to_stream or STREAM in self.inputs) and not self.work.alone:
+            raise UsageError("workers read and write files: leave out --workers and --engine with a pipe.")
+
     def plan(self) -> Plan:
         """Search, and give each input its output.
 
         A result that is one named file sets the format by its name. Raises UsageError for paths that match
         nothing, or results that have no place.
         """
+        from drsformer_cli.cli.links import has_urls, plan_links
         from drsformer_cli.jobs.naming import names_a_file, plan_outputs, single_task
         from drsformer_cli.jobs.resume import without_earlier_results
         from drsformer_cli.media.discover import discover
 
+        if has_urls(self):
+            return plan_links(self)
         one = self.to_stream or (self.output is not None and names_a_file(self.output))
         folder = None if one or self.output is None else Path(self.output)
-        found = without_earlier_results(discover(self.inputs, exclude=self._output_folders()), folder)
+        if not one and self._names_one_folder():
+            return self._plan_one_folder(folder)
+        found = without_earlier_results(discover(self.inputs, exclude=self.output_folders()), folder)
         sources = found.sources
         if self.to_stream:
             task = single_task(self._the_one(sources), "-")
@@ -112,7 +137,7 @@ class Order:
             source = self._the_one(sources)
             if self.suffix:
                 raise UsageError(f"--suffix does not go with -o {self.output}: it is the whole name already.")
-            format = self._format_of(self.output, source)
+            format = self.format_of(self.output, source)
             task = single_task(source, self.output)
             return Plan([task], found.skipped, format, self.quality, where=task.place)
         if self.inputs == [STREAM]:
@@ -124,7 +149,50 @@ class Order:
                 f"-o {self.output} is a file that holds no picture: give a folder, or a picture's name."
             )
         tasks = plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix)
+        tasks = list(filter(self.owns(found), tasks))  # when all have names: all shards agree on them
         return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, _folders_of(tasks))
+
+    def _names_one_folder(self) -> bool:
+        """Tell whether the pictures can be listed while they are done: those of several places may meet."""
+        alone = len(self.inputs) == 1 and self.inputs[0] != STREAM and Path(self.inputs[0]).is_dir()
+        return alone and self.truth is None  # which pairs all pictures before the first one starts
+
+    def _plan_one_folder(self, output: Path | None) -> Plan:
+        from drsformer_cli.jobs.listing import FolderListing, Naming, as_tasks, first_of
+        from drsformer_cli.jobs.naming import absolute, default_folder, refuse_root
+        from drsformer_cli.media.discover import Discovery, Walk
+
+        root = Path(self.inputs[0])
+        folder = default_folder(root, is_folder=True) if output is None else absolute(output)
+        if output is not None and output.exists() and not output.is_dir():
+            raise UsageError(
+                f"-o {output} is a file that holds no picture: give a folder, or a picture's name."
+            )
+        naming = Naming(output, folder, self.format, self.suffix)
+        found = Discovery()
+        walk = Walk(root, self.output_folders(), found)
+        listing = FolderListing(walk, naming, found, root=root, owns=self.owns(found))
+        tasks = as_tasks(iter(listing), root)
+        if tasks:
+            refuse_root(root, folder)
+        where = _folders_of(first_of(tasks))
+        return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, where)
+
+    def owns(self, found: Discovery) -> Callable[[Task], bool]:
+        """Return what tells this shard's tasks from the others', which it counts as passed over."""
+        if self.shard is None:
+            return lambda _: True
+        from drsformer_cli.jobs.shard import OTHERS, Shard
+
+        shard = Shard.parse(self.shard)
+
+        def owns(task: Task) -> bool:
+            mine = shard.owns(task)
+            if not mine:
+                found.skipped[OTHERS] += 1
+            return mine
+
+        return owns
 
     def _the_one(self, sources: list[Source]) -> Source:
         if len(sources) != 1 or not (sources[0].named or sources[0].path is None):
@@ -133,7 +201,7 @@ class Order:
             )
         return sources[0]
 
-    def _format_of(self, output: str, source: Source) -> str | None:
+    def format_of(self, output: str, source: Source) -> str | None:
         """Return the format that the name of the result asks for, None if it is the input's own."""
         from drsformer_cli.media.images import FORMATS, output_extension
 
@@ -155,7 +223,7 @@ class Order:
             )
         return wanted[1:]
 
-    def _output_folders(self) -> list[Path]:
+    def output_folders(self) -> list[Path]:
         """Return the folders that results may go to, which the search must not enter."""
         from drsformer_cli.jobs.naming import absolute, default_folder, real
 

@@ -73,7 +73,7 @@ class PlainDisplay(Display):
         """Write a line when a picture is through."""
         if isinstance(event, Started):
             return
-        position = f"[{self.tally.ended}/{self.tally.total}]"
+        position = f"[{self.tally.ended}/{self.tally.total}{'+' if self.tally.more else ''}]"
         if isinstance(event, Done):
             words = (
                 f"{number(event.megapixels)} MP",
@@ -160,7 +160,12 @@ class LiveDisplay(PlainDisplay):
             self.line(f"{event.task.name}: {event.reason}")
         left = self.tally.seconds_left()
         pace = f"{number(self.tally.speed())} MP/s" + (f", {duration(left)} left" if left is not None else "")
-        self._progress.update(self._bar, completed=self.tally.ended, pace=pace if self.tally.done else "")
+        self._progress.update(
+            self._bar,
+            completed=self.tally.ended,
+            total=self.tally.total,
+            pace=pace if self.tally.done else "",
+        )
         if isinstance(event, Started):
             self._progress.update(self._bar, description=printable(event.task.name))
 

@@ -83,11 +83,11 @@ def row(event: Done | Failed | Skipped) -> dict[str, Any]:
 
 
 def _input(task: Task) -> str:
-    return "-" if task.source.path is None else task.name
+    return "-" if task.source.path is None and task.source.url is None else task.name
 
 
 def _place(task: Task) -> str:
-    return "-" if task.stream else str(task.path)
+    return "-" if task.stream else task.url or str(task.path)
 
 
 def planned_row(task: Task) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from drsformer_cli.cli import options
+from drsformer_cli.cli import options, work
 from drsformer_cli.cli.evaluate import Protocol, ProtocolOption
 from drsformer_cli.errors import UsageError
 
@@ -19,7 +19,7 @@ def run(
     suffix: options.SuffixOption = "",
     report: options.ReportOption = None,
     model: options.ModelOption = "compact",
-    device: options.DeviceOption = "auto",
+    device: work.DevicesOption = "auto",
     precision: options.PrecisionOption = options.Precision.AUTO,
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = None,
@@ -36,6 +36,11 @@ def run(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Pictures without one in --gt are no failure.")
     ] = False,
+    shard: work.ShardOption = None,
+    workers: work.WorkersOption = None,
+    engine: work.EngineOption = work.EngineName.LOCAL,
+    ray_address: work.RayAddressOption = None,
+    gpus_per_worker: work.GpusOption = None,
 ) -> None:
     """Remove the rain from pictures.
 
@@ -44,9 +49,16 @@ def run(
     """
     if quiet and verbose:
         raise UsageError("-q and -v contradict each other: leave one of them out.")
+    spread = work.Work.check(
+        engine=engine,
+        device=device,
+        workers=workers,
+        ray_address=ray_address,
+        gpus_per_worker=gpus_per_worker,
+    )
     chosen = options.ModelOptions.check(
         model=model,
-        device=device,
+        device=spread.devices[0],
         precision=precision,
         tile=tile,
         overlap=overlap,
@@ -65,9 +77,11 @@ def run(
         measured: Protocol = protocol or Protocol.RAIN200
         truth = TruthOptions(clean, measured.value, allow_missing)
     kind = None if format is options.Format.SAME else format.value
+    from drsformer_cli.media.remote import local
+
     order = Order(
-        inputs=inputs,
-        output=output,
+        inputs=[local(name) for name in inputs],
+        output=None if output is None else local(output),
         format=kind,
         quality=quality,
         suffix=suffix,
@@ -76,6 +90,8 @@ def run(
         json_lines=json_lines,
         dry_run=dry_run,
         truth=truth,
+        work=spread,
+        shard=shard,
     )
     order.check()
     plan = order.plan()

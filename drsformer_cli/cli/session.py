@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drsformer_cli.cli.engine import Run, open_engine
 from drsformer_cli.cli.progress import Display, display_for
 from drsformer_cli.cli.report import planned_row, row, summary_row, write_line, write_report
 from drsformer_cli.cli.tally import Tally
@@ -16,9 +18,10 @@ from drsformer_cli.cli.truth import Truth, words_of
 from drsformer_cli.cli.words import printable
 from drsformer_cli.errors import OutputError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
+from drsformer_cli.jobs.listing import Listing, first_of
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
-from drsformer_cli.jobs.pipeline import Pipeline
+from drsformer_cli.jobs.objects import RemoteStore
 from drsformer_cli.jobs.store import FolderStore, Store, StreamStore
 
 if TYPE_CHECKING:
@@ -46,13 +49,15 @@ class Session:
         self._tasks = plan.tasks
         self._quiet = quiet
         self._verbose = verbose
-        self._tally = Tally(len(plan.tasks), _sizes(plan.tasks), plan.left_out, plan.where)
+        sizes = {} if isinstance(plan.tasks, Listing) else _sizes(plan.tasks)
+        self._tally = Tally(len(plan.tasks), sizes, plan.left_out, plan.where)
+        self._count()
         self._rows: list[dict[str, Any]] = []
         self._waiting: deque[tuple[Done | Failed | Skipped, Future[Row | None]]] = deque()
         self._truth = None
         if order.truth is not None:
             page = order.report is not None and Path(order.report).suffix.lower() == ".html"
-            self._truth = Truth(order.truth, plan.tasks, name=Path(model).stem, previews=page)
+            self._truth = Truth(order.truth, first_of(plan.tasks), name=Path(model).stem, previews=page)
 
     # ---- the work
 
@@ -62,30 +67,29 @@ class Session:
         if not self._tasks:
             self._end(display)
             return False
-        model = options.load()
         format, quality = self._plan.format, self._plan.quality
-        settings = plain({**model.settings, **self._plan.written()})
         with ExitStack() as stack:
+            engine = open_engine(stack, options, self._order.work, self._tasks, format, quality)
+            settings = plain({**engine.settings, **self._plan.written()})
             store = self._open_store(stack, settings, display)
             if isinstance(store, FolderStore):
-                model.go_on_as(store.earlier_plan())
+                engine.go_on_as(store.earlier_plan())
             stack.push(lambda _kind, error, _trace: self._end(display, stopped=error is not None))
             stack.enter_context(display)
-            pipeline = Pipeline(self._tasks, model, store, settings=settings, format=format, quality=quality)
-            self._follow(stack.enter_context(pipeline), display)
+            self._follow(stack.enter_context(engine.run(self._tasks, store, settings)), display)
         return self._failed()
 
     def _failed(self) -> bool:
         return bool(self._tally.failures) or (self._truth is not None and self._truth.failed)
 
-    def _follow(self, pipeline: Pipeline, display: Display) -> None:
+    def _follow(self, run: Run, display: Display) -> None:
         try:
-            for event in pipeline:
+            for event in run:
                 self._take(event, display)
             self._tell_scored(display, waiting=0)
         except KeyboardInterrupt as stop:
             self._tally.interrupted = True
-            for event in pipeline.close():
+            for event in run.close():
                 self._take(event, display)
             self._tell_scored(display, waiting=0)
             raise type(stop)(self._last_word()) from None
@@ -96,14 +100,23 @@ class Session:
     def _open_store(self, stack: ExitStack, settings: dict[str, Any], display: Display) -> Store:
         if self._order.to_stream:
             return StreamStore(sys.stdout.buffer)
-        store = stack.enter_context(FolderStore(self._tasks, settings, overwrite=self._order.overwrite))
+        if self._plan.remote:
+            return RemoteStore(settings, overwrite=self._order.overwrite)
+        overwrite, part = self._order.overwrite, self._order.part
+        store = stack.enter_context(FolderStore(self._tasks, settings, overwrite=overwrite, part=part))
         if store.damaged_lines:
             display.note(
                 f"{store.damaged_lines} damaged lines of the manifest: what they held is done again."
             )
         return store
 
+    def _count(self) -> None:
+        """Tell the tally how many pictures there are, as far as that is known."""
+        self._tally.total = len(self._tasks)
+        self._tally.more = isinstance(self._tasks, Listing) and not self._tasks.complete
+
     def _take(self, event: Event, display: Display) -> None:
+        self._count()
         if isinstance(event, Started):
             self._tally.take(event)
             display.show(event)
@@ -131,6 +144,7 @@ class Session:
             write_line(sys.stdout, data)
 
     def _end(self, display: Display, *, stopped: bool = False) -> None:
+        self._count()
         if self._verbose:
             for path in self._plan.to_convert:
                 display.note(f"{path}: left out; convert it to PNG, JPEG, WebP or TIFF first.")
@@ -154,7 +168,7 @@ class Session:
             display.line(f"derain: {problem.text}")
 
     def _last_word(self) -> str:
-        through = f"{self._tally.ended} of {self._tally.total} pictures are through"
+        through = f"{self._tally.ended} of {self._tally.of()} pictures are through"
         how = "the command without --overwrite" if self._order.overwrite else "the same command"
         return f"interrupted: {through}; {how} goes on where this one stopped."
 
@@ -166,12 +180,15 @@ class Session:
         The model is not loaded, so a change of what `auto` means for device and precision is not seen.
         """
         display = display_for(self._tally, quiet=self._quiet, verbose=self._verbose)
-        store = None
-        if not self._order.to_stream:
-            settings = plain({**options.known_settings(), **self._plan.written()})
+        store: FolderStore | RemoteStore | None = None
+        settings = plain({**options.known_settings(), **self._plan.written()})
+        if self._plan.remote:
+            store = RemoteStore(settings, overwrite=self._order.overwrite)
+        elif not self._order.to_stream:
             store = FolderStore(self._tasks, settings, overwrite=self._order.overwrite)
             store.look()
         for task in self._tasks:
+            self._count()
             verdict = self._look(task, store)
             if verdict is not None:
                 self._tally.take(verdict)
@@ -179,7 +196,8 @@ class Session:
             else:
                 self._tally.planned += 1
                 data = planned_row(task)
-            self._rows.append(data)
+            if self._order.report is not None:
+                self._rows.append(data)
             if self._order.json_lines:
                 write_line(sys.stdout, data)
             elif verdict is None and not self._quiet:
@@ -187,7 +205,7 @@ class Session:
         self._end(display)
         return self._failed()
 
-    def _look(self, task: Task, store: FolderStore | None) -> Skipped | Failed | None:
+    def _look(self, task: Task, store: Store | None) -> Skipped | Failed | None:
         """Return why a task would not be done, None if it would."""
         try:
             decision = store.decide(task) if store is not None else None
@@ -196,7 +214,7 @@ class Session:
         return Skipped(task, decision.skip) if decision is not None and decision.skip else None
 
 
-def _sizes(tasks: list[Task]) -> dict[str, int]:
+def _sizes(tasks: Sequence[Task]) -> dict[str, int]:
     """Return the bytes of each input, 0 where that cannot be told yet."""
     sizes = {}
     for task in tasks:

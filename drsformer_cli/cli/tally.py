@@ -14,6 +14,7 @@ from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 class Tally:
     """The sums of a run. `left_out` counts what the search passed over, by reason; `total` is of pictures.
 
+    `more` says that the search goes on and `total` will grow.
     `where` is the place of the results in words, empty if there is none to look into.
     """
 
@@ -27,6 +28,7 @@ class Tally:
     failures: list[Failed] = field(default_factory=list)
     megapixels: float = 0.0
     interrupted: bool = False
+    more: bool = False
     _start: float = field(default_factory=time.perf_counter)
     _begun: float | None = None
     _worked_bytes: int = 0
@@ -55,6 +57,10 @@ class Tally:
     def ended(self) -> int:
         """Return how many pictures need no more work in this run."""
         return self.done + self.skipped + len(self.failures)
+
+    def of(self) -> str:
+        """Return how many pictures there are, in words."""
+        return f"{self.total}{' or more' if self.more else ''}"
 
     def elapsed(self) -> float:
         """Return the seconds since the run began."""

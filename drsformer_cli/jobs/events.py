@@ -55,15 +55,20 @@ class Failed:
     @classmethod
     def because(cls, task: Task, error: Exception) -> Failed:
         """Put an error into words fit for a user."""
-        kind = type(error).__name__
-        if isinstance(error, DerainError):
-            return cls(task, kind, str(error))
-        if isinstance(error, MemoryError):
-            return cls(task, kind, "there is not enough memory for this picture; close other programs.")
-        if isinstance(error, OSError) and error.strerror:
-            return cls(task, kind, f"{error.strerror}.")
-        details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        return cls(task, kind, f"unexpected {kind}: {error}", details)
+        return cls(task, *words_for(error))
+
+
+def words_for(error: Exception) -> tuple[str, str, str | None]:
+    """Return the kind, reason and details that `Failed` tells of an error."""
+    kind = type(error).__name__
+    if isinstance(error, DerainError):
+        return kind, str(error), None
+    if isinstance(error, MemoryError):
+        return kind, "there is not enough memory for this picture; close other programs.", None
+    if isinstance(error, OSError) and error.strerror:
+        return kind, f"{error.strerror}.", None
+    details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return kind, f"unexpected {kind}: {error}", details
 
 
 Event = Started | Done | Skipped | Failed

@@ -5,6 +5,9 @@ about to stand there; `done`, after, records the input, the result, the settings
 is killed, the files it left are therefore either unnamed, or named and claimed by one of the two lines, and
 the next run may replace them for as long as they hold the very bytes that were written; any other file
 belongs to the user and is left alone. A last line cut short is dropped.
+
+Each part of a run that is split over machines writes a file of its own, and every run reads the files of all,
+so that nothing has to be merged. In memory there is no more of a finished picture than where its line stands.
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -24,11 +27,13 @@ from filelock import FileLock, Timeout
 from drsformer_cli.errors import StorageError
 from drsformer_cli.media.files import sha256_of
 
-FILE_NAME = ".derain-manifest.jsonl"
-LOCK_NAME = ".derain-manifest.lock"
+STEM = ".derain-manifest"
+FILE_NAME = f"{STEM}.jsonl"
+LOCK_NAME = f"{STEM}.lock"
 VERSION = 1
-MOST_BYTES = 1 << 29  # a manifest may stand in an input folder, written by anybody
+MOST_BYTES = 1 << 34  # a manifest may stand in an input folder, written by anybody
 MOST_OF_A_LINE = 1 << 20
+_FILE_BITS = 12  # of a line's place in memory: which file it stands in
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,40 @@ def plain(value: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(value)))
 
 
+def _text(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def _record(entry: Mapping[str, Any]) -> Record:
+    """Turn what a line of JSON says back into a record. Raises ValueError, KeyError and TypeError."""
+    return Record(
+        output=str(entry["output"]),
+        input=Input(**entry["input"]),
+        result=Result(**entry["result"]),
+        settings=dict(entry["settings"]),
+        plan=_plan(entry["plan"]),
+        seconds=float(entry["seconds"]),
+        notes=list(entry["notes"]),
+    )
+
+
 def _plan(value: Any) -> dict[str, Any] | list[dict[str, Any]]:
     return [dict(plan) for plan in value] if isinstance(value, list) else dict(value)
+
+
+_INPUT = {each.name for each in fields(Input)}
+_RESULT = {each.name for each in fields(Result)}
+_ALL = {each.name for each in fields(Record)}
+
+
+def file_name(part: str = "") -> str:
+    """Return the name of the manifest of a run, or of one part of it, such as "2-of-4"."""
+    return f"{STEM}.{part}.jsonl" if part else FILE_NAME
+
+
+def lock_name(part: str = "") -> str:
+    """Return the name of the lock that the writer of `file_name(part)` holds."""
+    return f"{STEM}.{part}.lock" if part else LOCK_NAME
 
 
 class Manifest:
@@ -92,16 +129,22 @@ class Manifest:
 
     `Manifest.load(folder)` is for looking, `with Manifest(folder) as manifest` for its one writer. One writer
     at a time holds a lock file beside the manifest; the system lets go of it when the writer is killed.
+    Parts of one whole ("1-of-4" to "4-of-4") may write at the same time, others may not.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, part: str = "") -> None:
         self.folder = folder
+        self.path = folder / file_name(part)
         self.damaged_lines = 0
-        self._done: dict[str, Record] = {}
+        self._part = part
+        self._files = [self.path]
+        self._done: dict[str, int] = {}
         self._intents: dict[str, set[str]] = {}
+        self._plans: dict[str, dict[str, Any]] = {}
+        self._last_settings: dict[str, Any] | None = None
         self._whole_lines = 0  # bytes
         self._file: BinaryIO | None = None
-        self._lock = FileLock(folder / LOCK_NAME)
+        self._lock = FileLock(folder / lock_name(part))
         self._made_folder = False
 
     @classmethod
@@ -114,19 +157,35 @@ class Manifest:
     # ---- what it knows
 
     def record(self, output: str) -> Record | None:
-        """Return the last finished result at `output`, if any."""
-        return self._done.get(output)
+        """Return the last finished result at `output`, if any. Raises StorageError."""
+        place = self._done.get(output)
+        if place is None:
+            return None
+        path = self._files[place & ((1 << _FILE_BITS) - 1)]
+        try:
+            with path.open("rb") as file:
+                file.seek(place >> _FILE_BITS)
+                return _record(json.loads(file.readline(MOST_OF_A_LINE)))
+        except (
+            FileNotFoundError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # it was taken away, cut or altered since
+            return None
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror}.") from error
 
-    def records(self) -> Iterator[Record]:
-        """Yield the finished results, in the order in which they were first finished."""
-        yield from self._done.values()
+    def plan_for(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the plan of a picture that was finished with these settings; {} if there is none."""
+        return self._plans.get(_text(settings), {})
 
     def claims(self, output: str) -> bool:
         """Tell whether the file standing at `output` is, byte for byte, one that a run of ours put there.
 
         What was altered or replaced since is not: it belongs to who did that. Raises OSError.
         """
-        record = self._done.get(output)
+        record = self.record(output)
         path = self.folder / output
         if record is not None:
             written = record.result
@@ -140,7 +199,16 @@ class Manifest:
         yield from self._done.keys() | self._intents.keys()
 
     def _read(self) -> None:
-        path = self.folder / FILE_NAME
+        try:
+            others = sorted(self.folder.glob(f"{STEM}*.jsonl"))
+        except OSError:
+            others = []  # opening its own file says why
+        self._files = [self.path, *(path for path in others if path != self.path)][: 1 << _FILE_BITS]
+        for number in range(len(self._files)):
+            self._read_file(number)
+
+    def _read_file(self, number: int) -> None:
+        path = self._files[number]
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
@@ -148,17 +216,20 @@ class Manifest:
             if status.st_size > MOST_BYTES:
                 raise StorageError(f"{path} cannot be read: it is larger than {MOST_BYTES >> 20} MiB.")
             with path.open("rb") as file:
+                start = 0
                 while line := file.readline(MOST_OF_A_LINE):
-                    if line.strip():
-                        self._take(line)
-                    if line.endswith(b"\n"):
-                        self._whole_lines = file.tell()
+                    whole = line.endswith(b"\n")
+                    if line.strip() and (whole or number == 0):  # another's last line may be on its way
+                        self._take(line, start, number)
+                    start += len(line)
+                    if whole and number == 0:
+                        self._whole_lines = start
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise StorageError(f"{path} cannot be read: {error.strerror}.") from error
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: bytes, start: int, number: int) -> None:
         """Take in one line; what is cut short or garbled counts as damaged, and its picture is done again."""
         try:
             entry = json.loads(line)
@@ -167,18 +238,28 @@ class Manifest:
             if entry["kind"] == "intent":
                 self._intents.setdefault(str(entry["output"]), set()).add(str(entry["sha256"]))
             elif entry["kind"] == "done":
-                record = Record(
-                    output=str(entry["output"]),
-                    input=Input(**entry["input"]),
-                    result=Result(**entry["result"]),
-                    settings=dict(entry["settings"]),
-                    plan=_plan(entry["plan"]),
-                    seconds=float(entry["seconds"]),
-                    notes=list(entry["notes"]),
-                )
-                self._done[record.output] = record
+                self._remember(entry, start, number)
         except (ValueError, KeyError, TypeError, RecursionError):
             self.damaged_lines += 1
+
+    def _remember(self, entry: dict[str, Any], start: int, number: int) -> None:
+        """Keep where a finished picture's line stands, unless another file has a later one."""
+        output, settings = str(entry["output"]), entry["settings"]
+        if entry["input"].keys() != _INPUT or entry["result"].keys() != _RESULT or not entry.keys() >= _ALL:
+            raise ValueError("not what is written for a finished picture")
+        known = self._done.get(output)
+        if known is not None and known & ((1 << _FILE_BITS) - 1) != number:
+            other = self.record(output)
+            if other is not None and other.result.mtime_ns > entry["result"]["mtime_ns"]:
+                return
+        self._done[output] = start << _FILE_BITS | number
+        self._intents.pop(output, None)  # what stands there now is what is recorded
+        if settings != self._last_settings:  # most often all lines have the same
+            record = _record(entry)
+            self._last_settings = record.settings
+            if record.plan:
+                plan = record.plan[-1] if isinstance(record.plan, list) else record.plan
+                self._plans.setdefault(_text(record.settings), plan)
 
     # ---- the one writer
 
@@ -196,26 +277,44 @@ class Manifest:
         except OSError as error:
             raise StorageError(f"the folder {self.folder} cannot be written: {error.strerror}.") from error
         try:
+            self._keep_out()
             self._read()
-            self._file = (self.folder / FILE_NAME).open("ab")
+            self._file = self.path.open("ab")
             self._mend()
         except OSError as error:
             self.close()
-            raise StorageError(f"{self.folder / FILE_NAME} cannot be written: {error.strerror}.") from error
+            raise StorageError(f"{self.path} cannot be written: {error.strerror}.") from error
         except BaseException:
             self.close()
             raise
         return self
 
-    def _locked_out(self) -> StorageError:
-        """Tell why the lock was not had: filelock takes a file that cannot be made for one that is held."""
-        try:
-            (self.folder / LOCK_NAME).open("ab").close()
-        except OSError as error:
-            return StorageError(f"the folder {self.folder} cannot be written: {error.strerror}.")
+    def _keep_out(self) -> None:
+        """Raise StorageError while a run that does not share the work with this one writes here."""
+        whole = self._part.rpartition("-of-")[2]
+        for path in sorted(self.folder.glob(f"{STEM}*.lock")):
+            other = path.name[len(STEM) + 1 : -len(".lock")] if path.name != LOCK_NAME else ""
+            if other == self._part or (whole and other.rpartition("-of-")[2] == whole):
+                continue
+            lock = FileLock(path)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                raise self._busy() from None
+            lock.release()
+
+    def _busy(self) -> StorageError:
         return StorageError(
             f"another run of derain writes into {self.folder}: wait for its end, or choose another -o."
         )
+
+    def _locked_out(self) -> StorageError:
+        """Tell why the lock was not had: filelock takes a file that cannot be made for one that is held."""
+        try:
+            (self.folder / lock_name(self._part)).open("ab").close()
+        except OSError as error:
+            return StorageError(f"the folder {self.folder} cannot be written: {error.strerror}.")
+        return self._busy()
 
     def _mend(self) -> None:
         """Cut off a last line without its end, so that the next one starts a line."""
@@ -224,24 +323,45 @@ class Manifest:
 
     def intend(self, output: str, sha256: str) -> None:
         """Say which bytes are about to stand at `output`. Raises StorageError."""
-        self._append({"kind": "intent", "output": output, "sha256": sha256})
-        self._intents.setdefault(output, set()).add(sha256)
+        self.intend_all([(output, sha256)])
+
+    def intend_all(self, results: Sequence[tuple[str, str]]) -> None:
+        """Say which bytes, by their SHA-256, are about to stand at which outputs. Raises StorageError."""
+        self._append([{"kind": "intent", "output": output, "sha256": sha256} for output, sha256 in results])
+        for output, sha256 in results:
+            self._intents.setdefault(output, set()).add(sha256)
 
     def finish(self, record: Record) -> None:
         """Record a finished picture. Raises StorageError."""
-        self._append({"kind": "done", **asdict(record)})
-        self._done[record.output] = record
+        self.finish_all([record])
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
+    def finish_all(self, records: Sequence[Record]) -> None:
+        """Record finished pictures. Raises StorageError."""
+        starts = self._append([{"kind": "done", **asdict(record)} for record in records])
+        for record, start in zip(records, starts, strict=True):
+            self._done[record.output] = start << _FILE_BITS
+            self._intents.pop(record.output, None)
+
+    def _append(self, entries: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Write a line for each entry; return where they stand. They last even after a power cut."""
         if self._file is None:
             raise ValueError("the manifest is not open for writing")
-        line = json.dumps({"v": VERSION, **entry}, separators=(",", ":"), ensure_ascii=True)
+        lines = [
+            json.dumps({"v": VERSION, **entry}, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+            + b"\n"
+            for entry in entries
+        ]
+        starts = []
+        for line in lines:
+            starts.append(self._whole_lines)
+            self._whole_lines += len(line)
         try:
-            self._file.write(line.encode("ascii") + b"\n")
+            self._file.write(b"".join(lines))
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise StorageError(f"{self.folder / FILE_NAME} cannot be written: {error.strerror}.") from error
+            raise StorageError(f"{self.path} cannot be written: {error.strerror}.") from error
+        return starts
 
     def close(self) -> None:
         """Let go of the folder; one that was made for this run and got nothing goes away again."""
@@ -250,12 +370,11 @@ class Manifest:
             self._file = None
         if not self._lock.is_locked:
             return
-        path = self.folder / FILE_NAME
         with suppress(OSError):
-            if path.stat().st_size == 0:
-                path.unlink()
+            if self.path.stat().st_size == 0:
+                self.path.unlink()
         with suppress(OSError):  # Windows keeps an open file, and filelock removes it there
-            (self.folder / LOCK_NAME).unlink()
+            (self.folder / lock_name(self._part)).unlink()
         self._lock.release()
         if self._made_folder:
             with suppress(OSError):  # it holds results

@@ -11,6 +11,7 @@ that depend on nothing but the list of inputs, so that a second run finds the re
 
 from __future__ import annotations
 
+import functools
 import os
 import unicodedata
 from collections import Counter, defaultdict
@@ -21,6 +22,7 @@ from pathlib import Path, PurePath
 from drsformer_cli.errors import InputError, UsageError
 from drsformer_cli.media.discover import OUTPUT_FOLDER, Source
 from drsformer_cli.media.images import SUPPORTED_EXTENSIONS, output_extension
+from drsformer_cli.media.remote import join
 from drsformer_cli.media.sniff import HEIC_EXTENSIONS
 
 
@@ -28,13 +30,20 @@ from drsformer_cli.media.sniff import HEIC_EXTENSIONS
 class Task:
     """One picture to do: `source` goes to `output`, a path below `folder`, where the manifest lies.
 
-    `stream` says that the result has no file at all and goes to standard output.
+    `stream` says that the result has no file at all and goes to standard output; `base` is the URL that takes
+    the place of `folder` where results do not go to a disk.
     """
 
     source: Source
     folder: Path
     output: PurePath
     stream: bool = False
+    base: str | None = None
+
+    @property
+    def url(self) -> str | None:
+        """Where the result will stand, if not on a disk."""
+        return None if self.base is None else join(self.base, self.output)
 
     @property
     def path(self) -> Path:
@@ -44,6 +53,8 @@ class Task:
     @property
     def name(self) -> str:
         """How the input is called in messages: as the user would type it."""
+        if self.source.url is not None:
+            return self.source.url
         return "standard input" if self.source.path is None else str(self.source.path)
 
     @property
@@ -51,7 +62,7 @@ class Task:
         """How the result is called in messages: from where the user stands, if it lies below."""
         if self.stream:
             return "standard output"
-        return from_here(self.path)
+        return self.url or from_here(self.path)
 
 
 @dataclass
@@ -152,10 +163,16 @@ def _entries(sources: Iterable[Source], output: Path | None) -> list[_Entry]:
                 continue
             seen.add(path)
         folder = absolute(output) if output is not None else _default_folder_of(source)
-        if not source.named and source.root is not None and real(folder) == real(source.root):
-            raise UsageError(f"the results of {source.root} would go among its own files: choose another -o")
+        if not source.named and source.root is not None:
+            refuse_root(source.root, folder)
         entries.append(_Entry(source, folder))
     return entries
+
+
+def refuse_root(root: Path, folder: Path) -> None:
+    """Raise UsageError where the results of a folder would go among its own files."""
+    if real(folder) == real(root):
+        raise UsageError(f"the results of {root} would go among its own files: choose another -o")
 
 
 def _default_folder_of(source: Source) -> Path:
@@ -166,15 +183,36 @@ def _default_folder_of(source: Source) -> Path:
 
 def _extension(source: Source, format: str | None) -> str:
     """Return the result's extension; an input of no known kind keeps its own, and fails when it is read."""
+    return _extension_for(source.relative.suffix, format)
+
+
+@functools.lru_cache(256)
+def _extension_for(extension: str, format: str | None) -> str:
     try:
-        return output_extension(source.relative.suffix, format)
+        return output_extension(extension, format)
     except InputError:
-        return source.relative.suffix
+        return extension
 
 
 def _key(path: PurePath) -> str:
     """Return the same string for all paths that some file system takes for the same file."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path.as_posix()).casefold())
+    return file_key(path.as_posix())
+
+
+def file_key(name: str) -> str:
+    """Return the same string for all names that some file system takes for the same."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def plain_name(name: str, format: str | None, suffix: str) -> str:
+    """Return what the result of a file would be called if there were no other file in its folder."""
+    stem, dot, extension = name.rpartition(".")  # far faster than PurePath, for a million names
+    if not stem.strip(".") or not extension:
+        path = PurePath(name)
+        return f"{path.stem}{suffix}{_extension_for(path.suffix, format)}"
+    return f"{stem}{suffix}{_extension_for(dot + extension, format)}"
 
 
 def _label_roots(entries: Sequence[_Entry]) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -50,7 +50,7 @@ class _Loaded:
 class _Restored:
     loaded: _Loaded
     frames: list[NDArray[Any]]
-    plans: list[dict[str, Any]]
+    plan: dict[str, Any] | list[dict[str, Any]]
     seconds: float
 
 
@@ -60,6 +60,19 @@ class _Fault:
 
 
 _Passing = Skipped | Failed
+
+
+def restore_frames(
+    model: Model, picture: Picture
+) -> tuple[list[NDArray[Any]], dict[str, Any] | list[dict[str, Any]]]:
+    """Restore all frames; return them and how it was done, a list where not all were done alike."""
+    frames, plans = [], []
+    for frame in picture.frames:
+        restored, plan = model.restore(frame)
+        frames.append(restored)
+        if plan not in plans:
+            plans.append(plan)
+    return frames, plans[0] if len(plans) == 1 else plans
 
 
 class Pipeline:
@@ -73,7 +86,7 @@ class Pipeline:
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: Iterable[Task],
         model: Model,
         store: Store,
         *,
@@ -137,18 +150,13 @@ class Pipeline:
     def _restore(self, loaded: _Loaded) -> _Restored | Failed:
         start = time.perf_counter()
         try:
-            frames, plans = [], []
-            for frame in loaded.picture.frames:
-                restored, plan = self._model.restore(frame)
-                frames.append(restored)
-                if plan not in plans:
-                    plans.append(plan)
+            frames, plan = restore_frames(self._model, loaded.picture)
         except SetupError:
             raise
         except Exception as error:  # this picture's misfortune must not stop the others
             self._gate.leave(loaded.weight)
             return Failed.because(loaded.task, error)
-        return _Restored(loaded, frames, plans, time.perf_counter() - start)
+        return _Restored(loaded, frames, plan, time.perf_counter() - start)
 
     def close(self) -> list[Event]:
         """Stop, wait until what is restored already is written, and return the events nobody saw."""
@@ -246,7 +254,7 @@ class Pipeline:
                 input=loaded.input,
                 result=Result(len(data), 0, hashlib.sha256(data).hexdigest()),
                 settings=self._settings,
-                plan=restored.plans[0] if len(restored.plans) == 1 else restored.plans,
+                plan=restored.plan,
                 seconds=round(restored.seconds, 4),
                 notes=list(picture.notes),
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import stat
 from collections.abc import Hashable, Iterable, Mapping
@@ -10,9 +12,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from drsformer_cli.errors import OutputError, StorageError
-from drsformer_cli.jobs.manifest import Manifest, Record, unchanged
+from drsformer_cli.jobs.manifest import Input, Manifest, Record, unchanged
 from drsformer_cli.jobs.naming import Task, absolute
 from drsformer_cli.media.discover import OUTPUT, Discovery, Source
+from drsformer_cli.media.remote import look, read
 
 BAD_MANIFEST = "manifest that cannot be read"
 _MISSING = object()
@@ -31,10 +34,17 @@ class Decision:
 
 
 def input_path(task: Task) -> str:
-    """Return the manifest's name of an input: from the output folder, so that both can move together."""
+    """Return the manifest's name of an input: from the output folder, so that both can move together.
+
+    What is, or goes, behind a URL has its full name.
+    """
+    if task.source.url is not None:
+        return task.source.url
     if task.source.path is None:
         return "-"
     path = absolute(task.source.path)
+    if task.base is not None:
+        return path.as_posix()
     try:
         return PurePath(os.path.relpath(path, task.folder)).as_posix()
     except ValueError:  # on another drive of Windows
@@ -49,6 +59,8 @@ def file_ids(tasks: Iterable[Task]) -> frozenset[Hashable]:
     ids = set()
     for task in tasks:
         path = task.source.path
+        if task.source.url is not None:
+            continue
         try:
             ids.add(_identity(path, os.fstat(0) if path is None else path.stat()))
         except OSError:
@@ -85,9 +97,7 @@ def decide(
             raise _in_the_way(task) from None
         return Decision(replace=overwrite)
     if _identity(task.path, status) in inputs:
-        raise OutputError(
-            f"{task.path} is itself an input and is never overwritten: choose another -o or a --suffix."
-        )
+        raise input_in_the_way(task)
     if stat.S_ISDIR(status.st_mode):
         raise OutputError(f"{task.path} is a folder: choose another -o or a --suffix.")
     if overwrite:
@@ -100,20 +110,43 @@ def decide(
             f"{task.path} has changed since derain wrote it: delete the file to have it made again, or give "
             "--overwrite to replace it."
         )
-    if record is None or task.source.path is None:
+    if record is None or (task.source.path is None and task.source.url is None):
         return Decision(replace=True)
-    return _compare(task, task.source.path, record, settings)
+    return _compare(task, record, settings)
+
+
+def input_in_the_way(task: Task) -> OutputError:
+    """Return the error for a result whose place is that of an input."""
+    place = task.url or task.path
+    return OutputError(
+        f"{place} is itself an input and is never overwritten: choose another -o or a --suffix."
+    )
 
 
 def _in_the_way(task: Task) -> OutputError:
     return OutputError(f"{task.path} is there already and was not made by derain: --overwrite replaces it.")
 
 
-def _compare(task: Task, path: Path, record: Record, settings: Mapping[str, Any]) -> Decision:
+def same_input(task: Task, seen: Input, *, same_place: bool) -> bool:
+    """Tell whether an input is what was recorded of it. Raises OSError and StorageError."""
+    url, path = task.source.url, task.source.path
+    if url is None:
+        assert path is not None
+        return unchanged(path, seen.size, seen.mtime_ns if same_place else None, seen.sha256)
+    now = look(url)
+    if now is None:
+        raise FileNotFoundError(errno.ENOENT, "No such object", url)
+    if now.size != seen.size:
+        return False
+    known = same_place and now.mtime_ns and now.mtime_ns == seen.mtime_ns
+    return bool(known) or hashlib.sha256(read(url)).hexdigest() == seen.sha256
+
+
+def _compare(task: Task, record: Record, settings: Mapping[str, Any]) -> Decision:
     """Compare an input and an output that both stand there with what was recorded of them."""
     same_place = record.input.path == input_path(task)
     seen = record.input
-    if not unchanged(path, seen.size, seen.mtime_ns if same_place else None, seen.sha256):
+    if not same_input(task, seen, same_place=same_place):
         if not same_place:
             other = absolute(task.folder / record.input.path)
             raise OutputError(f"{task.path} holds the result of {other}: choose another -o, or --overwrite.")

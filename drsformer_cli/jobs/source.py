@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -14,6 +15,7 @@ from drsformer_cli.errors import UnsupportedError
 from drsformer_cli.jobs.manifest import Input
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.resume import input_path
+from drsformer_cli.media.remote import look, read
 from drsformer_cli.media.sniff import TGA_MARK, sniff
 
 MOST_BYTES = 4 << 30  # 500 megapixels of 16-bit RGBA; what is larger is a film or a disk image
@@ -27,13 +29,24 @@ def read_input(task: Task) -> tuple[bytes, Input]:
     What begins like no picture is not read any further. Raises UnreadableError for that, UnsupportedError for
     what is no plain file, or larger than any picture or the memory there is, and OSError.
     """
-    if task.source.path is None:
+    if task.source.url is not None:
+        data, mtime_ns = read_url(task.source.url)
+    elif task.source.path is None:
         # unbuffered: a buffered stream that waits for input in a thread cannot be left at exit
         with FileIO(0, "rb", closefd=False) as stdin:
             data, mtime_ns = _read_stream(stdin, task.name), 0
     else:
-        data, mtime_ns = _read_file(task.source.path, task.name)
+        data, mtime_ns = read_file(task.source.path, task.name)
     return data, Input(input_path(task), len(data), mtime_ns, hashlib.sha256(data).hexdigest())
+
+
+def read_url(url: str) -> tuple[bytes, int]:
+    """Return an object's bytes and its time of change in ns. Raises as `read_input`, and StorageError."""
+    seen = look(url)
+    if seen is None or seen.folder:
+        raise FileNotFoundError(errno.ENOENT, "No such object", url)
+    _check_size(seen.size, most_bytes(), url)
+    return read(url), seen.mtime_ns
 
 
 def _read_stream(stream: FileIO, name: str) -> bytes:
@@ -49,7 +62,8 @@ def _read_stream(stream: FileIO, name: str) -> bytes:
     return bytes(data)
 
 
-def _read_file(path: Path, name: str) -> tuple[bytes, int]:
+def read_file(path: Path, name: str) -> tuple[bytes, int]:
+    """Return a file's bytes and its time of change in ns; `name` is for messages. Raises as `read_input`."""
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
         raise UnsupportedError(f"{name} is no plain file, and is left alone.")
     with path.open("rb") as file:

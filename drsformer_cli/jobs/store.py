@@ -6,14 +6,29 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
 from drsformer_cli.errors import OutputError, StorageError
+from drsformer_cli.jobs.listing import Listing, Tasks, first_of
 from drsformer_cli.jobs.manifest import Manifest, Record
-from drsformer_cli.jobs.naming import Task, absolute
-from drsformer_cli.jobs.resume import Decision, decide, file_ids
-from drsformer_cli.media.files import make_folder, sweep_partials, write_atomically
+from drsformer_cli.jobs.naming import Task, absolute, real
+from drsformer_cli.jobs.resume import Decision, decide, file_ids, input_in_the_way
+from drsformer_cli.media.files import make_folder, publish, sweep_partials, sync_folder, write_atomically
+
+MOST_LEADS = 1000  # folders
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A finished picture under a temporary name, beside the place of its `task`."""
+
+    task: Task
+    temporary: Path
+    record: Record
+    replace: bool
 
 
 class Store(Protocol):
@@ -29,23 +44,33 @@ class Store(Protocol):
         """
 
 
+class Publisher(Store, Protocol):
+    """Takes pictures that others have finished, too."""
+
+    def publish(self, batch: Sequence[Staged], /) -> list[Record | OutputError]:
+        """Give results their names; return, for each, its record or why it has none. Raises StorageError."""
+
+
 class FolderStore:
     """Writes files into their output folders and keeps the manifests there.
 
     A context manager, one run at a time. `settings` are what decides a result's bytes; for a mere look, as
-    many of them as are known without the model.
+    many of them as are known without the model. `part` is such as "1-of-4" where others do the rest.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], settings: Mapping[str, Any], *, overwrite: bool = False
+        self, tasks: Tasks, settings: Mapping[str, Any], *, overwrite: bool = False, part: str = ""
     ) -> None:
+        known = first_of(tasks)
         self._settings = settings
         self._overwrite = overwrite
-        self._inputs = file_ids(tasks)
-        self._parents = {task.path.parent for task in tasks}
+        self._root = tasks.root if isinstance(tasks, Listing) else None
+        self._inputs = frozenset() if self._root else file_ids(known)
+        self._parents = {task.path.parent for task in known}
         self._manifests = {
-            folder: Manifest(folder) for folder in dict.fromkeys(task.folder for task in tasks)
+            folder: Manifest(folder, part) for folder in dict.fromkeys(task.folder for task in known)
         }
+        self._leads: dict[Path, Path] = {}
         self._stack = ExitStack()
 
     @property
@@ -55,11 +80,8 @@ class FolderStore:
 
     def earlier_plan(self) -> dict[str, Any]:
         """Return the plan of a picture that an earlier run did with these settings; {} if there is none."""
-        for manifest in self._manifests.values():
-            for record in manifest.records():
-                if record.settings == self._settings and record.plan:
-                    return record.plan[-1] if isinstance(record.plan, list) else record.plan
-        return {}
+        plans = (manifest.plan_for(self._settings) for manifest in self._manifests.values())
+        return next((plan for plan in plans if plan), {})
 
     def look(self) -> None:
         """Read the manifests without becoming their writer, so that `decide` works."""
@@ -88,7 +110,30 @@ class FolderStore:
     def decide(self, task: Task) -> Decision:
         """See `resume.decide`."""
         manifest = self._manifests[task.folder]
+        if self._root is not None:
+            self._meet(task, self._root)
         return decide(task, manifest, self._settings, overwrite=self._overwrite, inputs=self._inputs)
+
+    def _meet(self, task: Task, root: Path) -> None:
+        """Do for a picture that was not known before what is done for the others at the beginning.
+
+        Not all inputs are known, so whatever lies in their folder is taken for one. Raises OutputError.
+        """
+        parent = task.path.parent
+        if parent not in self._parents and parent.is_dir():
+            sweep_partials(parent)
+        self._parents.add(parent)
+        place = real(task.path) if task.path.is_symlink() else self._real(parent) / task.path.name
+        if place.is_relative_to(self._real(root)) and not place.is_relative_to(self._real(task.folder)):
+            raise input_in_the_way(task)
+
+    def _real(self, folder: Path) -> Path:
+        """Return where a folder leads in the end; most tasks ask for the same one as the task before."""
+        if folder not in self._leads:
+            if len(self._leads) > MOST_LEADS:
+                self._leads.clear()
+            self._leads[folder] = real(folder)
+        return self._leads[folder]
 
     def put(self, task: Task, data: bytes, record: Record, *, replace: bool) -> Record:
         """Write the file, whole or not at all, with the folders it lies in, and enter it in the manifest."""
@@ -98,13 +143,58 @@ class FolderStore:
             make_folder(task.path.parent)
             write_atomically(task.path, data, replace=replace)
         except OutputError as error:
-            if os.access(task.folder, os.W_OK):
-                raise  # one folder below, or one name, cannot be had; the others can
-            raise StorageError(f"the folder {task.folder} cannot be written any more.") from error
-        written = dataclasses.replace(record.result, mtime_ns=task.path.stat().st_mtime_ns)
-        record = dataclasses.replace(record, result=written)
+            _check_folder(task, error)
+            raise
+        record = _completed(task, record)
         manifest.finish(record)
         return record
+
+    def publish(self, batch: Sequence[Staged]) -> list[Record | OutputError]:
+        """Do what `put` does for files that stand complete already, as many as there are at once.
+
+        Returns, for each, its record or why it could not have its name. Raises StorageError.
+        """
+        for folder, manifest in self._manifests.items():
+            claims = [
+                (each.record.output, each.record.result.sha256)
+                for each in batch
+                if each.task.folder == folder
+            ]
+            if claims:
+                manifest.intend_all(claims)
+        outcomes = [_publish(each) for each in batch]
+        for parent in {each.task.path.parent for each in batch}:
+            sync_folder(parent)
+        for folder, manifest in self._manifests.items():
+            records = [
+                outcome
+                for each, outcome in zip(batch, outcomes, strict=True)
+                if each.task.folder == folder and isinstance(outcome, Record)
+            ]
+            if records:
+                manifest.finish_all(records)
+        return outcomes
+
+
+def _publish(staged: Staged) -> Record | OutputError:
+    try:
+        publish(staged.temporary, staged.task.path, replace=staged.replace)
+    except OutputError as error:
+        _check_folder(staged.task, error)
+        return error
+    return _completed(staged.task, staged.record)
+
+
+def _completed(task: Task, record: Record) -> Record:
+    """Return the record with the time that the file which stands there now has."""
+    written = dataclasses.replace(record.result, mtime_ns=task.path.stat().st_mtime_ns)
+    return dataclasses.replace(record, result=written)
+
+
+def _check_folder(task: Task, error: OutputError) -> None:
+    """Raise StorageError where not one folder below, or one name, cannot be had, but none."""
+    if not os.access(task.folder, os.W_OK):
+        raise StorageError(f"the folder {task.folder} cannot be written any more.") from error
 
 
 class StreamStore:

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -28,7 +28,8 @@ class Source:
     """One picture to do.
 
     relative says where it stands below `root`, the folder named by the user or the file's own; for a file
-    that was named itself it is the name alone. `path` and `root` are None for the standard input. A file that
+    that was named itself it is the name alone. `path` and `root` are None for the standard input, and for
+    what is behind `url`. A file that
     a pattern matches is as good as named; for this and all else a pattern leads to, `matched` is the folder
     where the pattern begins.
     """
@@ -38,6 +39,7 @@ class Source:
     root: Path | None
     named: bool
     matched: Path | None = None
+    url: str | None = None
 
 
 @dataclass
@@ -147,39 +149,117 @@ def _add(found: Discovery, source: Source, identity: str, seen: set[str]) -> Non
         found.sources.append(source)
 
 
-def _walk(root: Path, matched: Path | None, outputs: set[str], found: Discovery, seen: set[str]) -> None:
-    """Take all pictures below a folder that was named, or matched by a pattern.
+@dataclass
+class Contents:
+    """What is in a folder, by name, in no order: files to do, folders to go on with, what is hidden.
+
+    `links` are some of the files.
+    """
+
+    path: Path
+    relative: PurePath
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    links: frozenset[str] = frozenset()
+
+
+class Walk:
+    """Looks into the folders below a folder that was named, or matched by a pattern, one at a time.
 
     Links to folders are not followed: inside the tree they lead to what is found anyway, and could run in
     circles. Links to files inside the tree are taken when their target is not found itself.
     """
-    inside = {_identity(root)}
-    plain: list[tuple[str, Path]] = []
-    links: list[tuple[str, Path]] = []
-    waiting = [root]
-    while waiting:
-        folder = waiting.pop()
-        identity = _identity(folder)
+
+    def __init__(self, root: Path, outputs: Iterable[Path | str], found: Discovery) -> None:
+        self._root, self._found = root, found
+        self._outputs = {_identity(Path(folder)) for folder in outputs}
+        self._inside = {_identity(root)}
+        self._targets: set[str] = set()
+
+    def begin(self) -> Contents:
+        """Return what the folder itself holds."""
+        return self.look_into(self._root)
+
+    def enter(self, contents: Contents, name: str) -> Contents:
+        """Return what a folder in it holds."""
+        return self.look_into(contents.path / name)
+
+    def source(self, contents: Contents, name: str) -> Source:
+        """Return a file of a folder as a picture to do."""
+        return Source(contents.path / name, contents.relative / name, self._root, False)
+
+    def look_into(self, folder: Path) -> Contents:
+        """Return what a folder holds; what is passed over is counted."""
+        contents = Contents(folder, folder.relative_to(self._root))
+        links: list[str] = []
         try:
-            entries = list(os.scandir(folder))
+            with os.scandir(folder) as entries:
+                for entry in entries:  # there may be a million
+                    self._sort(entry, folder, contents, links)
         except OSError:
-            found.skipped[UNREADABLE] += 1
-            continue
-        for entry in entries:
-            path = folder / entry.name
-            reason = _reason_to_skip(entry, path, inside, outputs, found)
+            self._found.skipped[UNREADABLE] += 1
+            return contents
+        contents.links = frozenset(name for name in sorted(links) if self._is_new(_identity(folder / name)))
+        contents.files += contents.links
+        return contents
+
+    def _sort(self, entry: os.DirEntry[str], folder: Path, contents: Contents, links: list[str]) -> None:
+        if self._is_plain_picture(entry):
+            contents.files.append(entry.name)
+        else:
+            reason = _reason_to_skip(entry, folder / entry.name, self._inside, self._outputs, self._found)
             if reason:
-                found.skip(path, reason)
+                self._found.skip(folder / entry.name, reason)
+                if reason == HIDDEN:
+                    contents.hidden.append(entry.name)
             elif entry.is_symlink():
                 if entry.is_file():
-                    links.append((_identity(path), path))
+                    links.append(entry.name)
             elif entry.is_dir():
-                waiting.append(path)
+                contents.folders.append(entry.name)
             else:
-                plain.append((identity + os.sep + os.path.normcase(entry.name), path))
+                contents.files.append(entry.name)
+
+    def _is_plain_picture(self, entry: os.DirEntry[str]) -> bool:
+        """Tell quickly of what most entries are, and what `_reason_to_skip` has nothing against."""
+        name = entry.name
+        return (
+            name[name.rfind(".") :].lower() in self._found.extensions
+            and entry.is_file(follow_symlinks=False)
+            and not _is_hidden(entry.name)
+        )
+
+    def _is_new(self, target: str) -> bool:
+        """Tell whether the target of a link is neither found by walking nor by a link before."""
+        if self._finds(target) or target in self._targets:
+            return False
+        self._targets.add(target)
+        return True
+
+    def _finds(self, target: str) -> bool:
+        """Tell whether walking comes by a file: nothing on the way to it is passed over."""
+        (root,) = self._inside
+        *folders, name = Path(target).relative_to(root).parts
+        if any(_is_hidden(part) for part in (*folders, name)) or OUTPUT_FOLDER in folders:
+            return False
+        kept_out = {each for each in self._outputs if _is_below(each, self._inside) and each != root}
+        return self._found.takes(Path(name)) and not _is_below(target, kept_out)
+
+
+def _walk(root: Path, matched: Path | None, outputs: set[str], found: Discovery, seen: set[str]) -> None:
+    """Take all pictures below a folder that was named, or matched by a pattern."""
+    walk = Walk(root, outputs, found)
     taken = Discovery()
-    for identity, path in plain + sorted(links):
-        _add(taken, Source(path, path.relative_to(root), root, False, matched), identity, seen)
+    waiting = [root]
+    while waiting:
+        contents = walk.look_into(waiting.pop())
+        waiting += [contents.path / name for name in contents.folders]
+        place = _identity(contents.path)
+        for name in contents.files:
+            path = contents.path / name
+            identity = _identity(path) if name in contents.links else place + os.sep + os.path.normcase(name)
+            _add(taken, Source(path, contents.relative / name, root, False, matched), identity, seen)
     found.sources += sorted(
         taken.sources, key=lambda source: [natural(part) for part in source.relative.parts]
     )
@@ -200,6 +280,16 @@ def _reason_to_skip(
             return NO_PICTURE
     except OSError:  # a link that leads to itself
         return UNREADABLE
+    return "" if found.takes(path) else found.reason_against(path)
+
+
+def reason_by_name(name: str, is_folder: bool, found: Discovery) -> str:
+    """Why something is passed over whose name alone is known; empty when it is not."""
+    if _is_hidden(name):
+        return HIDDEN
+    if is_folder:
+        return OUTPUT if name == OUTPUT_FOLDER else ""
+    path = Path(name)
     return "" if found.takes(path) else found.reason_against(path)
 
 

@@ -39,7 +39,7 @@ def write_atomically(path: Path, data: bytes, *, replace: bool) -> None:
     """
     if not replace and os.path.lexists(path):
         raise _in_the_way(path)
-    temporary = path.parent / f".derain-{_machine()}-{os.getpid()}-{secrets.token_hex(8)}.part"
+    temporary = path.parent / partial_name(secrets.token_hex(8))
     try:
         try:
             _write(temporary, data)
@@ -49,7 +49,7 @@ def write_atomically(path: Path, data: bytes, *, replace: bool) -> None:
                 temporary.unlink()
     except OSError as error:
         raise _explain(path, error) from error
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def place_finished(finished: Path, path: Path, *, replace: bool) -> None:
@@ -65,7 +65,7 @@ def place_finished(finished: Path, path: Path, *, replace: bool) -> None:
             finished.unlink()
     except OSError as error:
         raise _explain(path, error) from error
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def make_folder(folder: Path) -> None:
@@ -85,6 +85,43 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def partial_name(token: str) -> str:
+    """Return the hidden name of a temporary file of this process; `token` is 16 digits of hex."""
+    return f".derain-{_machine()}-{os.getpid()}-{token}.part"
+
+
+def stage(temporary: Path, data: bytes) -> None:
+    """Write a finished file under the temporary name it has until `publish`; remove it on any error.
+
+    Raises OutputError, and StorageError when the disk is full.
+    """
+    try:
+        _write(temporary, data)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise _explain(temporary, error) from error
+        raise
+
+
+def publish(temporary: Path, path: Path, *, replace: bool) -> None:
+    """Give a staged file its name in one step, or remove it; `sync_folder` makes the name last.
+
+    Raises as `write_atomically`.
+    """
+    try:
+        try:
+            if not replace and os.path.lexists(path):
+                raise _in_the_way(path)
+            _put_in_place(temporary, path, replace)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+    except OSError as error:
+        raise _explain(path, error) from error
 
 
 def sweep_partials(folder: Path) -> int:
@@ -153,7 +190,7 @@ def _explain(path: Path, error: OSError) -> DerainError:
     return OutputError(f"{path} could not be written ({error.strerror or error}).")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name itself durable, where the system can."""
     if os.name == "nt":
         return

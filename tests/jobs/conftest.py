@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -19,9 +19,13 @@ class Inverter:
     """Stands where the network would: turns a picture into its negative."""
 
     settings: dict[str, Any] = {"model": "inverter", "strength": 1.0}  # noqa: RUF012  (a constant)
+    limit = 1 << 30
 
     def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
         return 255 - rainy, {"tile": "off", "size": list(rainy.shape[:2])}
+
+    def go_on_as(self, plan: Mapping[str, Any]) -> None:
+        self.limit = min(self.limit, plan.get("limit", self.limit))
 
 
 def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (12, 16)) -> Path:

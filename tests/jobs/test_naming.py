@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsformer_cli.errors import UsageError
-from drsformer_cli.jobs.naming import Task, default_folder, names_a_file, plan_outputs, single_task
+from drsformer_cli.jobs.naming import (
+    Task,
+    default_folder,
+    names_a_file,
+    plain_name,
+    plan_outputs,
+    single_task,
+)
 from drsformer_cli.media.discover import Source
 
 OUT = Path("/out")
@@ -165,3 +172,9 @@ def test_no_two_outputs_are_the_same_file_on_any_system(
     assert len(keys) == len(tasks) == len({task.source.path for task in tasks})
     assert tasks == plan_outputs(sources, output=OUT, format=format, suffix=suffix)
     assert all(task.path.is_relative_to(OUT) and ".." not in task.path.parts for task in tasks)
+
+
+@given(st.text(alphabet="a.B ä", min_size=1, max_size=6).filter(lambda name: name not in (".", "..")))
+def test_a_plain_name_is_what_a_file_alone_gets(name: str) -> None:
+    (task,) = plan_outputs(walked("/in", name), output=OUT, suffix="_x")
+    assert task.output.as_posix() == plain_name(name, None, "_x")

@@ -1,0 +1,194 @@
+"""The loop over pictures for workers: decides, hands out, gives results their names, keeps the manifest.
+
+Only the caller knows what is done and what is left. A worker leaves a finished file under a hidden name; the
+caller writes the intent, gives the file its name, and records it, as many at once as there are.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from drsformer_cli.errors import DeviceError, SetupError
+from drsformer_cli.jobs.dispatch import Dispatcher, WorkerLostError
+from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
+from drsformer_cli.jobs.hands import Hands
+from drsformer_cli.jobs.manifest import Input, Record, Result
+from drsformer_cli.jobs.naming import Task, absolute
+from drsformer_cli.jobs.resume import Decision, input_path
+from drsformer_cli.jobs.store import Publisher, Staged
+from drsformer_cli.jobs.worker import Facts, Finished, PictureErrand, Refused
+from drsformer_cli.media.files import partial_name
+
+
+class Crew:
+    """Workers that restore pictures: `start`, then iterate over what `over` returns. A context manager.
+
+    Events come in the order in which pictures are finished, which is not that of the tasks.
+    """
+
+    def __init__(self, hands: Hands) -> None:
+        self.facts: Facts | None = None
+        self._dispatcher = Dispatcher(hands, agree=self._agree, forget=_forget)
+        self._limit: int | None = None
+        self._given: dict[int, tuple[Task, Decision]] = {}
+        self._tasks: Iterable[Task] = ()
+        self._settings: dict[str, Any] = {}
+        self._store: Publisher | None = None
+        self._events: deque[Event] = deque()
+        self._fault: SetupError | None = None
+
+    def start(self) -> Facts:
+        """Wait for the first worker; return what its results rest on. Raises SetupError."""
+        self._dispatcher.start()
+        assert self.facts is not None
+        self._limit = self.facts.limit
+        return self.facts
+
+    def _agree(self, facts: Facts) -> None:
+        """Raise SetupError for a worker whose results would not be those of the others."""
+        if self.facts is None:
+            self.facts = facts
+        if facts.software != self.facts.software:
+            raise SetupError(
+                f"the workers are not alike: one has {self.facts.software}, another {facts.software}; "
+                "install the same on all machines."
+            )
+        mine, theirs = self.facts.settings, facts.settings
+        differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+        if differing:
+            key = differing[0]
+            raise DeviceError(
+                f"the workers are not alike: {key} is {mine.get(key)} for one and {theirs.get(key)} for "
+                f"another; say which with --{key}."
+            )
+
+    def go_on_as(self, plan: Mapping[str, Any]) -> None:
+        """Rest all plans on the memory limit of an earlier one, or on the first worker's if that is less."""
+        limit = plan.get("limit")
+        if isinstance(limit, int) and limit > 0:
+            self._limit = min(limit, self._limit or limit)
+
+    def over(self, tasks: Iterable[Task], store: Publisher, settings: Mapping[str, Any]) -> Crew:
+        """Name the work; return self, to be iterated."""
+        self._tasks, self._store, self._settings = tasks, store, dict(settings)
+        return self
+
+    def __iter__(self) -> Iterator[Event]:
+        """Do tasks and yield what happens. Raises SetupError after all events of finished pictures."""
+        waiting = enumerate(self._tasks)
+        more = True
+        try:
+            while more or self._dispatcher.busy:
+                while more and self._dispatcher.has_room():
+                    number, task = next(waiting, (-1, None))
+                    if task is None:
+                        more = False
+                    else:
+                        yield self._hand_out(number, task)
+                self._finish(self._dispatcher.wait())
+                while self._events:
+                    yield self._events.popleft()
+                if self._fault is not None:
+                    raise self._fault
+            yield from self.close()
+        except SetupError:
+            yield from self.close()
+            raise
+
+    def _hand_out(self, number: int, task: Task) -> Event:
+        assert self._store is not None
+        try:
+            decision = self._store.decide(task)
+            if decision.skip is not None:
+                return Skipped(task, decision.skip)
+            errand = self._errand(number, task, decision)
+        except SetupError:
+            raise
+        except Exception as error:  # a picture that cannot be looked at must not stop the others
+            return Failed.because(task, error)
+        self._given[number] = task, decision
+        self._dispatcher.give(errand)
+        return Started(task)
+
+    def _errand(self, number: int, task: Task, decision: Decision) -> PictureErrand:
+        url = task.url
+        return PictureErrand(
+            number,
+            path=task.source.url or absolute(task.source.path or "").as_posix(),
+            is_url=task.source.url is not None,
+            name=task.name,
+            folder="" if url else str(task.path.parent),
+            temporary="" if url else partial_name(secrets.token_hex(8)),
+            limit=self._limit,
+            url=url,
+            replace=decision.replace,
+            settings=self._settings if url else {},
+        )
+
+    def _finish(self, returned: list[tuple[PictureErrand, Any]]) -> None:
+        """Give results their names, and keep the events. Raises StorageError."""
+        staged: list[Staged] = []
+        finished: list[Finished] = []
+        for errand, outcome in returned:
+            task, decision = self._given.pop(errand.number)
+            if isinstance(outcome, Finished):
+                finished.append(outcome)
+                record = self._record(task, outcome)
+                staged.append(Staged(task, errand.place, record, decision.replace))
+            elif isinstance(outcome, Refused):
+                self._events.append(Failed(task, outcome.kind, outcome.reason, outcome.details))
+            elif isinstance(outcome, WorkerLostError):
+                reason = f"each worker that took it on died ({outcome}); is there enough memory?"
+                self._events.append(Failed(task, "WorkerLostError", reason))
+            elif isinstance(outcome, SetupError):
+                self._fault = self._fault or outcome
+            else:
+                self._events.append(Failed.because(task, outcome))
+        if not staged:
+            return
+        assert self._store is not None
+        records = self._store.publish(staged)
+        for each, done, record_or_error in zip(staged, finished, records, strict=True):
+            if isinstance(record_or_error, Record):
+                self._events.append(Done(each.task, record_or_error, done.sizes))
+            else:
+                self._events.append(Failed.because(each.task, record_or_error))
+
+    def _record(self, task: Task, done: Finished) -> Record:
+        return Record(
+            output=task.output.as_posix(),
+            input=Input(input_path(task), done.read_bytes, done.read_mtime_ns, done.read_sha256),
+            result=Result(done.bytes, 0, done.sha256),
+            settings=self._settings,
+            plan=done.plan,
+            seconds=done.seconds,
+            notes=done.notes,
+        )
+
+    def close(self) -> list[Event]:
+        """End all workers, name what they had finished, and return the events that were not yielded."""
+        self._finish(self._dispatcher.close())
+        self._given.clear()
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _forget(errand: PictureErrand) -> None:
+    """Clear away what a lost worker may have left of an errand."""
+    if errand.url is None:
+        with suppress(OSError):  # most often it left nothing
+            errand.place.unlink()

@@ -1,0 +1,165 @@
+"""Who has which errand: hands them out, a few to a worker, and again when a worker is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from drsformer_cli.errors import SetupError
+from drsformer_cli.jobs.hands import DEPTH, Answer, Errand, Hands, Lost, Ready, Report, Unfit
+
+MOST_ATTEMPTS = 3  # an errand is done again twice when its worker is lost
+MOST_STILLBORN = 3  # workers in a row that die before they are ready
+POLL_SECONDS = 0.1
+
+
+class WorkerLostError(Exception):
+    """Each worker that had the errand died. It is the errand's outcome, and never raised."""
+
+
+@dataclass
+class _Hand:
+    slot: int
+    ready: bool = False
+    alone: bool = False  # it has an errand that a lost worker had, and no other beside it
+    errands: dict[int, Errand] = field(default_factory=dict)
+
+
+class Dispatcher:
+    """The one scheduler for workers wherever they are.
+
+    When a worker is lost, a new one takes its place and what it had is done again. One of its errands may
+    have killed it, and nobody knows which; so each is done again alone, where the next death is its own.
+
+    Args:
+        hands: the workers.
+        agree: is told the facts of each new worker, and raises SetupError for one unlike the others.
+        forget: is told each errand whose worker is lost, to clear away what it left.
+    """
+
+    def __init__(
+        self,
+        hands: Hands,
+        *,
+        agree: Callable[[Any], None],
+        forget: Callable[[Any], None],
+    ) -> None:
+        self._hands = hands
+        self._agree = agree
+        self._forget = forget
+        self._crew: dict[int, _Hand] = {}
+        self._again: deque[Errand] = deque()
+        self._stillborn = 0
+        self._unfit: Exception | None = None
+
+    def start(self) -> None:
+        """Hire all workers and wait for the first. Raises SetupError when none can begin."""
+        for slot in range(self._hands.count):
+            self._hire(slot)
+        while not any(hand.ready for hand in self._crew.values()):
+            self.wait()
+
+    def _hire(self, slot: int) -> None:
+        self._crew[self._hands.hire(slot)] = _Hand(slot)
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether any errand has been given and not come back."""
+        return bool(self._again) or any(hand.errands for hand in self._crew.values())
+
+    def in_flight(self) -> list[Errand]:
+        """Return the errands that workers have now."""
+        return [errand for hand in self._crew.values() for errand in hand.errands.values()]
+
+    def has_room(self) -> bool:
+        """Tell whether a worker is waiting for another errand."""
+        return not self._again and self._free(1 if self._crowd() else DEPTH) is not None
+
+    def _crowd(self) -> bool:
+        """Tell whether some worker has nothing: then nobody is given a second errand before it."""
+        return any(hand.ready and not hand.errands for hand in self._crew.values())
+
+    def _free(self, depth: int) -> int | None:
+        """Return the worker with the fewest errands, if it has less than `depth`."""
+        counts = [
+            (len(hand.errands), worker)
+            for worker, hand in self._crew.items()
+            if hand.ready and not hand.alone and len(hand.errands) < depth
+        ]
+        return min(counts)[1] if counts else None
+
+    def give(self, errand: Errand) -> None:
+        """Hand out an errand, for which there is room."""
+        worker = self._free(DEPTH)
+        assert worker is not None
+        self._send(worker, errand)
+
+    def _send(self, worker: int, errand: Errand) -> None:
+        self._crew[worker].errands[errand.number] = errand
+        self._hands.send(worker, errand)
+
+    def wait(self) -> list[tuple[Any, Any]]:
+        """Wait a moment; return the errands that came back, each with its outcome.
+
+        Raises SetupError when there is nobody left to do the work.
+        """
+        finished: list[tuple[Any, Any]] = []
+        for report in self._hands.poll(POLL_SECONDS):
+            self._take(report, finished)
+        while self._again and (worker := self._free(1)) is not None:
+            self._crew[worker].alone = True
+            self._send(worker, self._again.popleft())
+        return finished
+
+    def _take(self, report: Report, finished: list[tuple[Any, Any]]) -> None:
+        hand = self._crew.get(report.worker)
+        if hand is None:
+            return  # it was given up already
+        if isinstance(report, Ready):
+            self._agree(report.facts)
+            hand.ready, self._stillborn = True, 0
+        elif isinstance(report, Answer):
+            errand = hand.errands.pop(report.number, None)
+            hand.alone = False
+            if errand is not None:
+                finished.append((errand, report.outcome))
+        elif isinstance(report, Unfit):
+            del self._crew[report.worker]
+            self._unfit = self._unfit or report.error
+            if not self._crew:
+                raise self._unfit
+        else:
+            self._lose(report, finished)
+
+    def _lose(self, lost: Lost, finished: list[tuple[Any, Any]]) -> None:
+        hand = self._crew.pop(lost.worker)
+        self._stillborn += not hand.ready
+        if self._stillborn >= MOST_STILLBORN:
+            raise SetupError(f"the workers die while they start ({lost.reason}); see derain doctor.")
+        for errand in hand.errands.values():
+            self._forget(errand)
+            if errand.attempt + 1 < MOST_ATTEMPTS:
+                self._again.append(dataclasses.replace(errand, attempt=errand.attempt + 1))
+            else:
+                finished.append((errand, WorkerLostError(lost.reason)))
+        self._hire(hand.slot)
+
+    def close(self) -> list[tuple[Any, Any]]:
+        """End all workers; return what they had finished by then."""
+        finished: list[tuple[Any, Any]] = []
+        for report in self._hands.poll(0):
+            hand = self._crew.get(report.worker)
+            if isinstance(report, Answer) and hand is not None:
+                errand = hand.errands.pop(report.number, None)
+                if errand is not None:
+                    finished.append((errand, report.outcome))
+        left = self.in_flight()
+        self._hands.close()
+        for errand in left:
+            self._forget(errand)
+        self._crew.clear()
+        self._again.clear()
+        return finished
