@@ -93,6 +93,9 @@ class Session:
                 self._take(event, display)
             self._tell_scored(display, waiting=0)
             raise type(stop)(self._last_word()) from None
+        except Exception:  # what stopped it is no reason to be silent about what stands finished
+            self._tell_scored(display, waiting=0)
+            raise
         finally:
             if self._truth is not None:
                 self._truth.close()

@@ -5,9 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from drsformer_cli.errors import StorageError
+from drsformer_cli.jobs.manifest import Record
+from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.store import FolderStore
 from tests.cli.conftest import Command
 from tests.quality.conftest import folders, picture, write
 
@@ -83,3 +88,21 @@ def test_what_makes_no_sense_is_refused(
     assert outcome.status == 2
     assert said in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_what_stops_a_run_does_not_hide_what_is_finished(
+    derain: Command, words: list[object], folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = FolderStore.put
+
+    def full_after_one(store: FolderStore, task: Task, *rest: Any, **more: Any) -> Record:
+        if task.name.endswith("1.png"):
+            raise StorageError("the disk is full.")
+        return put(store, task, *rest, **more)
+
+    monkeypatch.setattr(FolderStore, "put", full_after_one)
+    outcome = derain(folders / "rainy", "-o", folders / "o", *words, "--gt", folders / "clean", "--json")
+    assert outcome.status == 3
+    *rows, summary = [json.loads(line) for line in outcome.out.splitlines()]
+    done = [row for row in rows if row["status"] == "done"]
+    assert len(done) == summary["done"] == len(list((folders / "o").glob("*.png"))) > 0
