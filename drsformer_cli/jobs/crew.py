@@ -49,6 +49,15 @@ class Crew:
         self._limit = self.facts.limit
         return self.facts
 
+    @property
+    def ready(self) -> int:
+        """Return how many workers have begun."""
+        return self._dispatcher.ready
+
+    def idle(self) -> None:
+        """Let workers begin that have not yet. Raises SetupError."""
+        self._finish(self._dispatcher.wait())
+
     def _agree(self, facts: Facts) -> None:
         """Raise SetupError for a worker whose results would not be those of the others."""
         if self.facts is None:

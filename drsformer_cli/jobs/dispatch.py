@@ -70,6 +70,11 @@ class Dispatcher:
         """Tell whether any errand has been given and not come back."""
         return bool(self._again) or any(hand.errands for hand in self._crew.values())
 
+    @property
+    def ready(self) -> int:
+        """Return how many workers have begun."""
+        return sum(hand.ready for hand in self._crew.values())
+
     def in_flight(self) -> list[Errand]:
         """Return the errands that workers have now."""
         return [errand for hand in self._crew.values() for errand in hand.errands.values()]

@@ -118,7 +118,8 @@ class FolderListing:
     def __iter__(self) -> Iterator[Task]:
         """Yield the tasks in the order of `discover`."""
         above = self._naming.folder
-        inside = self._root is not None and absolute(self._root).is_relative_to(above)
+        named = self._root is not None and self._naming.output is not None
+        inside = named and absolute(self._root or "").is_relative_to(above)
         stack = [self._visit(_Visit(self._walk.begin(), self._look(above) if inside else ()))]
         while stack:
             item = next(stack[-1], None)
