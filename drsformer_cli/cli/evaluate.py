@@ -136,12 +136,21 @@ def evaluate(
     settings = _settings(protocol, dataset, scores or [], halves)
     for score in settings.scores:
         extra.check(score, truth=clean is not None)
+        extra.better(score)  # loads what another package brings
     work = gather(restored, clean, rainy, pattern=pattern)
-    method = name or Path(restored).absolute().name
+    method = name or _folder_of(restored).name
     evaluation = Evaluation(method, settings, problems=work.problems, dataset=dataset and dataset.value)
     verdict = Verdict(evaluation, work, reports, quiet=quiet, json_lines=json_lines, workers=workers)
     if verdict.reach(allow_missing=allow_missing):
         raise typer.Exit(1)
+
+
+def _folder_of(restored: str) -> Path:
+    """Return what the results are in; of a pattern, the folder it begins in."""
+    path = Path(restored).absolute()
+    if path.exists():
+        return path
+    return next((each for each in path.parents if not any(char in str(each) for char in "*?[")), path)
 
 
 def _check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -37,20 +38,43 @@ def check_report(path: Path, *, overwrite: bool, dry_run: bool, scored: bool = F
         raise UsageError(
             f"--report {path} shows how good results are, and needs clean pictures: give --gt, too."
         )
+    if path.suffix.lower() == ".html" and dry_run:
+        raise UsageError(
+            f"--report {path} shows how good results are, and a dry run has none: give .json or .csv."
+        )
     if start is None:
-        raise UsageError(f"--report {path} is of no known kind: give a name that ends in .json or .csv.")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"--report {path} lies in no folder: make {path.absolute().parent} first.")
-    if not path.exists():
-        return
-    if not path.is_file():
+        raise UsageError(
+            f"--report {path} is of no known kind: give a name in .json or .csv, or with --gt in .html."
+        )
+    check_place(path, start, overwrite=overwrite, dry_run=dry_run)
+
+
+def check_place(path: Path, start: bytes, *, overwrite: bool, dry_run: bool = False) -> None:
+    """Raise UsageError for a report in no folder that can be written, or in the place of another file.
+
+    A file that begins with `start` is an older report, which may be replaced.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"--report {path} lies in no folder: make {folder} first.")
+    if path.exists() and not path.is_file():
         raise UsageError(f"--report {path} is no plain file: give another name.")
-    if path.stat().st_size == 0:
+    _check_writable(path, folder)
+    if not path.exists() or path.stat().st_size == 0:
         return
     if dry_run:
         raise UsageError(f"--report {path} is there already, and a dry run replaces nothing: name another.")
     if not overwrite and not _starts_with(path, start):
         raise UsageError(f"--report {path} is there already and is no report: --overwrite replaces it.")
+
+
+def _check_writable(path: Path, folder: Path) -> None:
+    """Try it, for rights do not tell all."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        raise UsageError(f"--report {path}: no file can be made in {folder}; name another folder.") from None
 
 
 def _starts_with(path: Path, start: bytes) -> bool:

@@ -9,12 +9,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from drsformer_cli.cli.report import SCORES
-from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.events import Done, Failed, Skipped
 from drsformer_cli.jobs.naming import Task
-from drsformer_cli.media.discover import discover
-from drsformer_cli.quality.folders import Problem
-from drsformer_cli.quality.formats import printed, row_data, summary_data
+from drsformer_cli.quality.folders import Problem, doubled_ones, names_of, search
+from drsformer_cli.quality.formats import infinite_words, printed, row_data, summary_data
 from drsformer_cli.quality.judge import Pair, Row, Settings, judge
 from drsformer_cli.quality.pairing import pair
 from drsformer_cli.quality.protocols import Protocol
@@ -37,13 +35,9 @@ class Truth:
     def __init__(self, options: TruthOptions, tasks: Sequence[Task], *, name: str, previews: bool) -> None:
         """Find the clean picture of each task. Raises UsageError where there is nothing to find."""
         self._options = options
-        self._clean = _paired(options.folder, tasks)
+        self._clean, problems = _paired(options.folder, tasks)
         budget = preview_budget(len(tasks)) if previews else 0
-        self.evaluation = Evaluation(name, Settings(options.protocol, preview=budget))
-        for task in tasks:
-            if task.name not in self._clean:
-                text = f"{task.name} has no clean picture of its own in {options.folder}."
-                self.evaluation.problems.append(Problem("missing", text))
+        self.evaluation = Evaluation(name, Settings(options.protocol, preview=budget), problems=problems)
         self._thread = ThreadPoolExecutor(1)
 
     def submit(self, event: Done | Failed | Skipped) -> Future[Row | None]:
@@ -84,14 +78,14 @@ class Truth:
             count = len(self.evaluation.scored)
             lines.append(f"{text} ({count} compared, protocol {self._options.protocol}).")
             if infinite := means["psnr"][1].infinite:
-                lines.append(f"{infinite} without any difference, PSNR ∞, kept out of its mean.")
+                lines.append(f"{infinite_words(means['psnr'][0], infinite)}.")
         return lines
 
     @property
     def failed(self) -> bool:
         """Tell whether something that should have been scored was not."""
         kinds = {problem.kind for problem in self.evaluation.problems}
-        return bool(kinds - {"missing", "sizes"} if self._options.allow_missing else kinds)
+        return bool(kinds & {"failed"} if self._options.allow_missing else kinds)
 
     def close(self) -> None:
         """Let the thread end."""
@@ -105,19 +99,19 @@ def words_of(data: dict[str, Any]) -> list[str]:
     return [f"{printed(float(data['psnr']), 2)} dB", f"SSIM {printed(float(data['ssim']), 4)}"]
 
 
-def _paired(folder: str, tasks: Sequence[Task]) -> dict[str, Path]:
-    """Return the clean picture of each task that has one, by the task's name."""
-    try:
-        sources = discover([folder]).sources
-    except UsageError as error:
-        raise UsageError(f"--gt {error}") from None
-    clean = {source.relative: source.path for source in sources if source.path is not None}
-    if not clean:
-        raise UsageError(f"--gt {folder} holds no pictures.")
+def _paired(folder: str, tasks: Sequence[Task]) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the clean picture of each task that has one, by the task's name, and why others have none."""
+    clean = names_of(search(folder, "--gt").sources)
     if len(clean) == len(tasks) == 1:
-        return {tasks[0].name: next(iter(clean.values()))}
+        return {tasks[0].name: next(iter(clean.values()))}, []
     # inputs of several folders are told apart by their places in the output, which differ for each of them
     shared = len({task.source.relative for task in tasks}) < len(tasks)
     names = {task.output if shared else task.source.relative: task for task in tasks}
     found = pair(list(clean), [PurePath(name) for name in names])
-    return {names[name].name: clean[partner] for name, partner in found.pairs.items()}
+    called = {PurePath(name): task.name for name, task in names.items()}
+    problems = [
+        Problem("missing", f"{called[name]} has no clean picture of its own in {folder}.", (called[name],))
+        for name in found.extra
+    ]
+    problems += doubled_ones(found, {"clean": clean, "restored": called})
+    return {called[name]: clean[partner] for name, partner in found.pairs.items()}, problems

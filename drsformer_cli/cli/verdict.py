@@ -15,13 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from drsformer_cli.cli.report import write_line
+from drsformer_cli.cli.report import check_place, write_line
 from drsformer_cli.cli.words import printable
-from drsformer_cli.errors import UsageError
+from drsformer_cli.errors import DerainError, OutputError, SetupError, UsageError
 from drsformer_cli.media.files import write_atomically
 from drsformer_cli.quality import formats
 from drsformer_cli.quality.evaluate import evaluate
-from drsformer_cli.quality.folders import Work
+from drsformer_cli.quality.folders import Problem, Work, reasons_of
 from drsformer_cli.quality.formats import printed
 from drsformer_cli.quality.published import SOURCE
 from drsformer_cli.quality.report import as_html, preview_budget
@@ -52,31 +52,23 @@ def check_reports(paths: Sequence[Path], *, overwrite: bool) -> None:
         kind = path.suffix.lower()
         if kind != ".html" and kind not in TEXTS:
             raise UsageError(f"--report {path} is of no known kind: .html, .json, .csv, .md and .tex are.")
-        if not path.absolute().parent.is_dir():
-            raise UsageError(f"--report {path} lies in no folder: make {path.absolute().parent} first.")
-        if path.exists() and not path.is_file():
-            raise UsageError(f"--report {path} is no plain file: give another name.")
         start = formats.HTML_START if kind == ".html" else TEXTS[kind][0]
-        if path.exists() and path.stat().st_size and not overwrite and not _starts_with(path, start):
-            raise UsageError(f"--report {path} is there already and is no report: --overwrite replaces it.")
+        check_place(path, start.encode(), overwrite=overwrite)
 
 
-def _starts_with(path: Path, start: str) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(start.encode())) == start.encode()
-    except OSError as error:
-        raise UsageError(f"--report {path} is there already and cannot be read: {error.strerror}.") from None
-
-
-def write_reports(paths: Sequence[Path], evaluation: Evaluation) -> None:
-    """Write reports by the extensions of their names. Raises StorageError and OutputError."""
+def write_reports(paths: Sequence[Path], evaluation: Evaluation) -> list[DerainError]:
+    """Write reports by the extensions of their names; return what kept some from being written."""
+    failures: list[DerainError] = []
     for path in paths:
         if path.suffix.lower() == ".html":
             text = as_html(evaluation, path)
         else:
             text = TEXTS[path.suffix.lower()][1](evaluation)
-        write_atomically(path, text.encode("utf-8", "backslashreplace"), replace=True)
+        try:
+            write_atomically(path, text.encode("utf-8", "backslashreplace"), replace=True)
+        except (OutputError, SetupError) as error:
+            failures.append(error)
+    return failures
 
 
 class Verdict:
@@ -102,22 +94,33 @@ class Verdict:
         self._out = Console(highlight=False, markup=False, emoji=False)
 
     def reach(self, *, allow_missing: bool) -> bool:
-        """Judge all pairs, show and write what came out; tell whether it makes the exit status 1."""
+        """Judge all pairs, write and show what came out; tell whether it makes the exit status 1.
+
+        Raises SetupError for what ended it early, and OutputError or StorageError for a report that could not
+        be written: once all that there is has been written and shown.
+        """
         evaluation = self._evaluation
         if any(path.suffix.lower() == ".html" for path in self._reports):
             budget = preview_budget(len(self._work.pairs))
             evaluation.settings = replace(evaluation.settings, preview=budget)
-        self._run()
+        stop = self._run()
+        failures = write_reports(self._reports, evaluation)
+        self._tell_problems()
+        # last, for whoever reads standard output may have gone
         if self._json:
-            write_line(sys.stdout, formats.summary_data(evaluation))
+            write_line(sys.stdout, {**formats.summary_data(evaluation), "interrupted": False})
         elif evaluation.scored and not self._quiet:
             self._show()
-        write_reports(self._reports, evaluation)
-        self._tell_problems()
+        errors: list[DerainError] = [*([stop] if stop else []), *failures]
+        for error in errors[1:]:
+            self._error_line(f"derain: {error}")
+        if errors:
+            raise errors[0]
         failed = count_of(evaluation.problems, "failed") > 0
         return failed or not evaluation.scored or (bool(evaluation.problems) and not allow_missing)
 
-    def _run(self) -> None:
+    def _run(self) -> SetupError | None:
+        """Judge all pairs; return what kept the rest, which the problems name, from being judged."""
         pairs, evaluation = self._work.pairs, self._evaluation
         rows = evaluate(pairs, evaluation.settings, workers=self._workers)
         with closing(rows), self._progress() as progress:
@@ -128,9 +131,19 @@ class Verdict:
                     progress.advance(bar)
                     if self._json:
                         write_line(sys.stdout, formats.row_data(row))
+            except SetupError as error:
+                if not evaluation.rows:  # nothing is lost
+                    raise
+                for pair in pairs[len(evaluation.rows) :]:
+                    text = f"{pair.restored} was not compared."
+                    evaluation.problems.append(Problem("failed", text, (pair.name,)))
+                return error
             except KeyboardInterrupt as stop:
+                if self._json:
+                    write_line(sys.stdout, {**formats.summary_data(evaluation), "interrupted": True})
                 done = f"{len(evaluation.rows)} of {len(pairs)} pictures were compared"
                 raise type(stop)(f"interrupted: {done}; no report is written.") from None
+        return None
 
     def _progress(self) -> Progress:
         shown = self._errors.is_terminal and not self._errors.is_dumb_terminal and not self._quiet
@@ -150,12 +163,11 @@ class Verdict:
         measures = evaluation.measures()
         self._line(formats.sentence(evaluation))
         table = self._table("", [measure.title for measure in measures])
-        for what, key in (("mean", "mean"), ("median", "median"), ("standard deviation", "deviation")):
-            values = (printed(getattr(evaluation.statistic(m), key), m.decimals) for m in measures)
-            table.add_row(what, *values)
+        for cells in formats.sums(evaluation):
+            table.add_row(*cells)
         self._out.print(table)
-        if (gain := evaluation.mean_gain()) is not None:
-            self._line(f"{gain:+.2f} dB against the rainy pictures, on the average.")
+        if text := formats.gain_words(evaluation):
+            self._line(text)
         if evaluation.published is not None:
             self._line(f"Published for {evaluation.published.title} ({SOURCE}):")
             table = self._table("method", ["PSNR", "SSIM"])
@@ -171,9 +183,9 @@ class Verdict:
 
     def _table(self, first: str, others: Sequence[str]) -> Table:
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        table.add_column(first, overflow="fold")
+        table.add_column(first, overflow="fold", min_width=9)  # "deviation" is a word
         for title in others:
-            table.add_column(title, justify="right", no_wrap=True)
+            table.add_column(title, justify="right", min_width=7)
         return table
 
     def _line(self, text: str) -> None:
@@ -193,8 +205,13 @@ class Verdict:
             words = ", ".join(f"{count} {KINDS[kind]}" for kind, count in told.items())
             self._error_line(f"derain: not all could be compared: {words}.")
         if not self._quiet and self._work.left_out:
-            reasons = ", ".join(f"{count} {why}" for why, count in sorted(self._work.left_out.items()))
-            self._error_line(f"{self._work.left_out.total()} left out ({reasons}).")
+            total = sum(self._work.left_out.values())
+            self._error_line(f"{total} left out ({reasons_of(self._work.left_out)}).")
+        if not self._quiet and (noted := self._evaluation.noted):
+            pictures = "1 picture was" if noted == 1 else f"{noted} pictures were"
+            notes = Counter(note for row in self._evaluation.scored for note in row.notes)
+            words = ", ".join(f"{count}: {note}" for note, count in notes.most_common(3))
+            self._error_line(f"{pictures} compared with a remark, which --json and reports have ({words}).")
 
     def _error_line(self, text: str) -> None:
         self._errors.print(Text(printable(text)), soft_wrap=True)

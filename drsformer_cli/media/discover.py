@@ -132,7 +132,8 @@ def _expand(name: str) -> tuple[Path, list[Path]]:
 def _take(path: Path, matched: Path | None, outputs: set[str], found: Discovery, seen: set[str]) -> None:
     identity = _identity(path)
     named = matched is None
-    in_output = _is_below(identity, outputs) or (not named and OUTPUT_FOLDER in path.parts)
+    below = path.relative_to(matched).parts if matched is not None else ()
+    in_output = _is_below(identity, outputs) or OUTPUT_FOLDER in below
     if in_output and not (named and path.is_file()):
         found.skipped[OUTPUT] += 1
     elif path.is_dir():

@@ -2,7 +2,8 @@
 
 `brisque` and `niqe` need no clean picture, `lpips` does; for all of these less is better. A package can bring
 a score of its own under the entry point group `drsformer_cli.scores`: a function that takes the restored
-picture, and the clean one or None, both (H, W, 3) uint8 RGB, and returns a number.
+picture, and the clean one or None, both (H, W, 3) uint8 RGB, and returns a number. Less counts as better,
+unless the function has an attribute `higher_is_better` that is True.
 """
 
 from __future__ import annotations
@@ -27,6 +28,25 @@ Score = Callable[[NDArray[np.uint8], "NDArray[np.uint8] | None"], float]
 GROUP = "drsformer_cli.scores"
 #: Where AlexNet's weights are kept by torch once they are there.
 _ALEXNET = "alexnet-owt-7be5be79.pth"
+#: What is called so in reports is something else.
+RESERVED = frozenset(
+    {
+        *("psnr", "ssim", "rainy_psnr", "rainy_ssim", "gain", "name", "status", "restored", "clean", "rainy"),
+        *(
+            "width",
+            "height",
+            "remark",
+            "reason",
+            "notes",
+            "protocol",
+            "scored",
+            "problems",
+            "worst",
+            "dataset",
+        ),
+        *("published", "interrupted"),
+    }
+)
 
 
 def score(name: str, restored: NDArray[Any], clean: NDArray[Any] | None) -> float:
@@ -38,9 +58,11 @@ def score(name: str, restored: NDArray[Any], clean: NDArray[Any] | None) -> floa
 def check(name: str, *, truth: bool) -> None:
     """Make sure that a score can be had, without loading it.
 
-    Raises UsageError for one that nobody knows or that needs a clean picture (`truth` tells if there is any),
-    SetupError for one whose package is missing.
+    Raises UsageError for one that nobody knows, that is called as something else is or that needs a clean
+    picture (`truth` tells if there is any), SetupError for one whose package is missing.
     """
+    if name in RESERVED:
+        raise UsageError(f"--score {name} would stand in the place of {name}: the score needs another name.")
     if name == "lpips" and not truth:
         raise UsageError("lpips compares with a clean picture: give --gt, too.")
     if name in _KNOWN:
@@ -59,9 +81,23 @@ def find(name: str) -> Score:
     """Return the function for a score, ready to use. Raises SetupError and UsageError for what is missing."""
     check(name, truth=True)
     for entry in _plugged(name):
-        loaded: Score = entry.load()
+        try:
+            loaded: Score = entry.load()
+        except Exception as error:  # whatever others' code may raise, none of the pictures can be scored
+            raise SetupError(f"--score {name}: {entry.value} cannot be loaded ({error}).") from error
         return loaded
     return _KNOWN[name][2]()
+
+
+def better(name: str) -> int:
+    """Return 1 where more of a score is better, -1 where less is. Raises as `find` for a plug-in's."""
+    return 1 if _plugged(name) and getattr(find(name), "higher_is_better", False) is True else -1
+
+
+def prepare(name: str) -> None:
+    """Fetch what a score needs, once for all processes. Raises as `find`."""
+    if name == "lpips" and not _plugged(name) and not _alexnet().is_file():
+        find(name)
 
 
 def _plugged(name: str) -> list[Any]:
@@ -95,9 +131,14 @@ def _niqe() -> Score:
     return niqe
 
 
+def _alexnet() -> Path:
+    """Return where torch keeps AlexNet's weights."""
+    return Path(importlib.import_module("torch").hub.get_dir()) / "checkpoints" / _ALEXNET
+
+
 def _lpips() -> Score:
     torch = importlib.import_module("torch")
-    kept = Path(torch.hub.get_dir()) / "checkpoints" / _ALEXNET
+    kept = _alexnet()
     offline = os.environ.get("DERAIN_OFFLINE", "").strip().lower() not in ("", "0", "no", "false", "off")
     if offline and not kept.is_file():
         raise DownloadError(
@@ -149,4 +190,3 @@ _KNOWN: dict[str, tuple[tuple[str, ...], str, Callable[[], Score]]] = {
         _niqe,
     ),
 }
-NAMES = tuple(_KNOWN)

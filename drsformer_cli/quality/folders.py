@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Literal
 
 from drsformer_cli.errors import UsageError
-from drsformer_cli.media.discover import Discovery, Source, discover
+from drsformer_cli.jobs.manifest import FILE_NAME, LOCK_NAME
+from drsformer_cli.media.discover import HIDDEN, Discovery, Source, discover
 from drsformer_cli.quality.judge import Pair
 from drsformer_cli.quality.pairing import Pairing, pair
 
@@ -18,10 +19,14 @@ Kind = Literal["missing", "extra", "doubled", "sizes", "failed"]
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that keeps a picture out of the comparison, as one sentence that names it."""
+    """Something that keeps a picture out of the comparison, as one sentence that names it.
+
+    `names` are the pictures of which there is no row, as they are called in tables.
+    """
 
     kind: Kind
     text: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass
@@ -40,33 +45,48 @@ def gather(restored: str, clean: str | None, rainy: str | None, *, pattern: str 
     ones that no pair needs are passed over, and counted. Raises UsageError for names that lead to nothing.
     """
     work = Work()
-    ours = _names(_search(restored, "--pred", work))
+    ours = names_of(_search(restored, "--pred", work))
     if clean is None:
         work.pairs = [Pair(name.as_posix(), path) for name, path in ours.items()]
     else:
-        theirs = _names(_search(clean, "--gt", work))
+        theirs = names_of(_search(clean, "--gt", work))
         found = _pair(theirs, ours, pattern)
-        _tell(found, ours, theirs, work)
+        work.problems += problems_of(found, ours, theirs)
         work.pairs = [
             Pair(name.as_posix(), ours[name], theirs[partner]) for name, partner in found.pairs.items()
         ]
     if rainy is not None:
-        _add_rainy(work, _names(_search(rainy, "--input", work)), pattern)
+        _add_rainy(work, names_of(_search(rainy, "--input", work)), pattern)
     return work
 
 
-def _search(name: str, option: str, work: Work) -> Sequence[Source]:
+def search(name: str, option: str) -> Discovery:
+    """Find the pictures in what an option names. Raises UsageError where there are none."""
     try:
         found: Discovery = discover([name])
     except UsageError as error:
         raise UsageError(f"{option} {error}") from None
     if not found.sources:
-        raise UsageError(f"{option} {name} holds no pictures.")
-    work.left_out.update(found.skipped)
+        reasons = f" ({reasons_of(found.skipped)})" if found.skipped else ""
+        raise UsageError(f"{option} {name} holds no pictures{reasons}.")
+    return found
+
+
+def _search(name: str, option: str, work: Work) -> Sequence[Source]:
+    found = search(name, option)
+    own = sum((Path(name) / each).is_file() for each in (FILE_NAME, LOCK_NAME))
+    found.skipped[HIDDEN] -= own  # derain's notes beside its results
+    work.left_out.update(+found.skipped)
     return found.sources
 
 
-def _names(sources: Iterable[Source]) -> dict[PurePath, Path]:
+def reasons_of(left_out: Mapping[str, int]) -> str:
+    """Say how many were passed over for which reason."""
+    return ", ".join(f"{count} {why}" for why, count in sorted(left_out.items()))
+
+
+def names_of(sources: Iterable[Source]) -> dict[PurePath, Path]:
+    """Return the files by the names that pairs are found by."""
     return {source.relative: source.path for source in sources if source.path is not None}
 
 
@@ -77,29 +97,50 @@ def _pair(clean: dict[PurePath, Path], restored: dict[PurePath, Path], pattern: 
     return pair(list(clean), list(restored), pattern=pattern)
 
 
-def _tell(found: Pairing, restored: dict[PurePath, Path], clean: dict[PurePath, Path], work: Work) -> None:
-    for name in found.missing:
-        work.problems.append(Problem("missing", f"{clean[name]} has no restored picture."))
-    for name in found.extra:
-        work.problems.append(Problem("extra", f"{restored[name]} has no clean picture."))
+def problems_of(
+    found: Pairing, restored: Mapping[PurePath, Path], clean: Mapping[PurePath, Path]
+) -> list[Problem]:
+    """Say what has no partner, or too many."""
+    problems = [
+        Problem("missing", f"{clean[name]} has no restored picture.", (name.as_posix(),))
+        for name in found.missing
+    ]
+    problems += [
+        Problem("extra", f"{restored[name]} has no clean picture.", (name.as_posix(),))
+        for name in found.extra
+    ]
+    return problems + doubled_ones(found, {"clean": clean, "restored": restored})
+
+
+def doubled_ones(
+    found: Pairing, files: Mapping[str, Mapping[PurePath, object]], *, clean: str = "clean"
+) -> list[Problem]:
+    """Name the files of each side of which several would belong to the same; `clean` is what that side is."""
+    problems = []
     for side, names in found.doubled:
-        files = [str((clean if side == "clean" else restored)[name]) for name in names]
-        text = f"{', '.join(files[:-1])} and {files[-1]} would be {side} versions of the same picture."
-        work.problems.append(Problem("doubled", text))
+        *others, last = (str(files[side][name]) for name in names)
+        what = clean if side == "clean" else side
+        text = f"{', '.join(others)} and {last} would be {what} versions of the same picture."
+        problems.append(Problem("doubled", text, tuple(name.as_posix() for name in names)))
+    return problems
 
 
 def _add_rainy(work: Work, rainy: dict[PurePath, Path], pattern: str | None) -> None:
     """Give each pair its rainy picture; here the rainy ones are what has to be there."""
     names = {PurePath(each.name): each for each in work.pairs}
-    found = _pair(rainy, {name: each.restored for name, each in names.items()}, pattern)
+    ours = {name: each.restored for name, each in names.items()}
+    found = _pair(rainy, ours, pattern)
+    work.problems += doubled_ones(found, {"clean": rainy, "restored": ours}, clean="rainy")
     pairs = []
     for name, each in names.items():
         partner = found.pairs.get(name)
         if partner is None:
-            work.problems.append(Problem("missing", f"{each.restored} has no rainy picture in --input."))
+            if name in found.extra:
+                text = f"{each.restored} has no rainy picture in --input."
+                work.problems.append(Problem("missing", text, (each.name,)))
             pairs.append(each)
         else:
             pairs.append(Pair(each.name, each.restored, each.clean, rainy[partner]))
     work.pairs = pairs
-    if unused := len(rainy) - len({each.rainy for each in pairs if each.rainy is not None}):
-        work.left_out["rainy without a restored picture"] += unused
+    if found.missing:
+        work.left_out["rainy without a restored picture"] += len(found.missing)

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from typing import Any
 
 from drsformer_cli.quality.judge import Row
 from drsformer_cli.quality.published import SOURCE
-from drsformer_cli.quality.summary import Evaluation, Measure, Statistic
+from drsformer_cli.quality.summary import Evaluation, Measure
 
 NO_VALUE = "–"
+COUNTS = "pictures"
 MARK = "derain eval"
 MARKDOWN_START = f"<!-- {MARK} -->"
 LATEX_START = f"% {MARK}"
@@ -21,15 +23,15 @@ JSON_START = '{\n "derain eval": '
 
 
 def plain(value: float | None) -> float | str | None:
-    """Return a number as JSON can hold it: infinity becomes the word "Infinity"."""
+    """Return a number as JSON can hold it: infinity becomes the word "Infinity", no number null."""
     if value is None or math.isfinite(value):
         return value
-    return None if math.isnan(value) else "Infinity"
+    return "Infinity" if value == math.inf else None
 
 
 def printed(value: float | None, decimals: int) -> str:
     """Return a number for people: ∞ for no difference at all, a dash for none."""
-    if value is None or math.isnan(value):
+    if value is None or not (math.isfinite(value) or value == math.inf):
         return NO_VALUE
     return "∞" if math.isinf(value) else f"{value:.{decimals}f}"
 
@@ -59,7 +61,7 @@ def summary_data(evaluation: Evaluation) -> dict[str, Any]:
     data: dict[str, Any] = {
         "status": "summary",
         "name": evaluation.name,
-        "protocol": evaluation.settings.protocol,
+        "protocol": evaluation.protocol,
         "scored": len(evaluation.scored),
         "problems": [{"kind": each.kind, "text": each.text} for each in evaluation.problems],
     }
@@ -93,7 +95,7 @@ def as_json(evaluation: Evaluation) -> str:
 
 
 def as_csv(evaluation: Evaluation) -> str:
-    """Return the rows as CSV, at full precision."""
+    """Return the rows as CSV, at full precision, and below them a line for each name without a partner."""
     measures = evaluation.measures()
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
@@ -103,6 +105,10 @@ def as_csv(evaluation: Evaluation) -> str:
         numbers = ["" if value is None else repr(value) for value in (m.value(row) for m in measures)]
         remark = row.reason or "; ".join(row.notes)
         writer.writerow([*files, row.width or "", row.height or "", remark, *numbers])
+    blank = [""] * (len(CSV_COLUMNS) - 3)
+    for problem in evaluation.problems:
+        for name in problem.names:  # what has no row above
+            writer.writerow([name, problem.kind, *blank, problem.text, *("" for _ in measures)])
     return buffer.getvalue()
 
 
@@ -119,11 +125,10 @@ def as_markdown(evaluation: Evaluation) -> str:
     lines = [MARKDOWN_START, f"# {_cell(evaluation.name)}", "", sentence(evaluation), ""]
     lines += _table(
         ["", *(measure.title for measure in measures)],
-        [
-            [what, *(printed(getattr(evaluation.statistic(m), key), m.decimals) for m in measures)]
-            for what, key in (("mean", "mean"), ("median", "median"), ("standard deviation", "deviation"))
-        ],
+        sums(evaluation),
     )
+    if text := gain_words(evaluation):
+        lines += ["", text]
     if evaluation.published is not None:
         lines += ["", f"Published for {evaluation.published.title} ({SOURCE}):", ""]
         lines += _table(
@@ -134,6 +139,10 @@ def as_markdown(evaluation: Evaluation) -> str:
         "",
         *_table(["picture", *(m.title for m in measures)], [_cells(r, measures) for r in evaluation.scored]),
     ]
+    noted = [row for row in evaluation.scored if row.notes]
+    if noted:
+        lines += ["", "Remarks:", ""]
+        lines += [f"- {_cell(row.pair.name)}: {_cell('; '.join(row.notes))}" for row in noted]
     if evaluation.problems:
         lines += ["", "Not compared, or not as they should be:", ""]
         lines += [f"- {problem.kind}: {_cell(problem.text)}" for problem in evaluation.problems]
@@ -158,16 +167,25 @@ def as_latex(evaluation: Evaluation) -> str:
     """Return a row of a table: the method, then the means; with published figures, a row for each of them."""
     measures = evaluation.measures()
     means = [_latex(printed(evaluation.statistic(m).mean, m.decimals)) for m in measures]
-    lines = [
-        f"{LATEX_START}, {evaluation.settings.protocol}, {len(evaluation.scored)} pictures: "
-        + " & ".join(["method", *(measure.title for measure in measures)])
-    ]
+    scored = len(evaluation.scored)
+    what = [f"{scored} {'picture' if scored == 1 else 'pictures'}"]
+    if evaluation.protocol is not None:
+        what.insert(0, evaluation.protocol)
+    head = " & ".join(["method", *(measure.title for measure in measures)])
+    lines = [f"{LATEX_START}, {', '.join(what)}: {head}"]
+    if counts := [row[1:] for row in sums(evaluation) if row[0] == COUNTS]:
+        lines.append(f"% pictures in each mean: {' & '.join(counts[0])}")
+    if evaluation.problems:
+        kinds = Counter(problem.kind for problem in evaluation.problems)
+        total = f"{len(evaluation.problems)} problem{'s' if len(evaluation.problems) > 1 else ''}"
+        lines.append(f"% {total}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
     if evaluation.published is not None:
         lines.append(f"% published for {evaluation.published.title}: {SOURCE}")
         blank = ["--"] * (len(measures) - 2)
         for name, (psnr, ssim) in evaluation.published.published.items():
             lines.append(" & ".join([name, f"{psnr:.2f}", f"{ssim:.4f}", *blank]) + r" \\")
-    lines.append(" & ".join([_latex(evaluation.name), *means]) + r" \\")
+    if means:
+        lines.append(" & ".join([_latex(evaluation.name), *means]) + r" \\")
     return "\n".join(lines) + "\n"
 
 
@@ -184,7 +202,9 @@ def _latex(text: str) -> str:
 def sentence(evaluation: Evaluation) -> str:
     """Say in words what the numbers are of."""
     scored = len(evaluation.scored)
-    text = f"{scored} {'picture' if scored == 1 else 'pictures'}, protocol {evaluation.settings.protocol}"
+    text = f"{scored} {'picture' if scored == 1 else 'pictures'}"
+    if evaluation.protocol is not None:
+        text += f", protocol {evaluation.protocol}"
     if evaluation.published is not None:
         text += f", {evaluation.published.title}"
     words = [text]
@@ -200,6 +220,24 @@ def infinite_words(measure: Measure, count: int) -> str:
     return f"{show} no difference at all ({measure.title} ∞) and {are} kept out of its mean"
 
 
-def spread(sums: Statistic, decimals: int) -> str:
-    """Return mean ± standard deviation."""
-    return f"{printed(sums.mean, decimals)} ± {printed(sums.deviation, decimals)}"
+def sums(evaluation: Evaluation) -> list[list[str]]:
+    """Return the rows of a table of sums, a column for each measure: mean, median, standard deviation.
+
+    Where not every mean is of all pictures, the last row tells of how many each of them is.
+    """
+    found = [(measure, evaluation.statistic(measure)) for measure in evaluation.measures()]
+    rows = [
+        [title, *(printed(getattr(each, key), measure.decimals) for measure, each in found)]
+        for title, key in (("mean", "mean"), ("median", "median"), ("standard deviation", "deviation"))
+    ]
+    if any(each.count != len(evaluation.scored) for _, each in found):
+        rows.append([COUNTS, *(str(each.count) for _, each in found)])
+    return rows
+
+
+def gain_words(evaluation: Evaluation) -> str:
+    """Say how much nearer to the truth the results are than the rainy pictures; empty where none is known."""
+    gain = evaluation.mean_gain()
+    if gain is None:
+        return ""
+    return f"{gain:+.2f} dB against the rainy pictures, on the average{evaluation.of_how_many()}."

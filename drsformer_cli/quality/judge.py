@@ -113,6 +113,8 @@ def _judge(pair: Pair, settings: Settings) -> Row:
         clean, other = _halves(clean, settings.side_by_side, pair.clean)
         if restored.shape[1] == 2 * clean.shape[1]:
             _, restored = _halves(restored, settings.side_by_side, pair.restored)
+        if rainy is not None and pair.rainy is not None and rainy.shape[1] == 2 * clean.shape[1]:
+            _, rainy = _halves(rainy, settings.side_by_side, pair.rainy)
         rainy = other if rainy is None else rainy
     _refuse_other_sizes(pair, restored, clean, rainy)
     own = before = None
@@ -121,7 +123,7 @@ def _judge(pair: Pair, settings: Settings) -> Row:
             notes.append(f"{_depth(restored)} compared with {_depth(clean)}")
         own = scores(restored, clean, protocol=settings.protocol)
         before = None if rainy is None else scores(rainy, clean, protocol=settings.protocol)
-    others = {name: extra.score(name, restored, clean) for name in settings.scores}
+    others = _others(pair, restored, clean, settings.scores, notes)
     preview = make_preview(restored, clean, rainy, settings.preview) if settings.preview else None
     return Row(
         pair,
@@ -136,6 +138,22 @@ def _judge(pair: Pair, settings: Settings) -> Row:
         notes=tuple(dict.fromkeys(notes)),
         preview=preview,
     )
+
+
+def _others(
+    pair: Pair, restored: Array, clean: Array | None, names: Sequence[str], notes: list[str]
+) -> dict[str, float]:
+    """Return the further scores; one that has no value for this picture is noted.
+
+    Raises UnsupportedError where nothing at all would be known of the picture.
+    """
+    values = {name: extra.score(name, restored, clean) for name in names}
+    known = {name: value for name, value in values.items() if math.isfinite(value)}
+    without = [name for name in values if name not in known]
+    if without and not known and clean is None:
+        raise UnsupportedError(f"{pair.restored} has no value by {', '.join(without)}: is it of one colour?")
+    notes += [f"no value by {name}" for name in without]
+    return known
 
 
 def _read(path: Path, notes: list[str]) -> Array:

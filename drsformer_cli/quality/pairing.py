@@ -1,12 +1,14 @@
 """Which restored picture belongs to which clean one, by their names; nothing is ever passed over silently.
 
-Names are compared without extension, below the folder each was found in, in three rounds, and each round is
-for what the rounds before have left on both sides:
+Names are compared without extension, below the folder each was found in, in rounds, and each round is for
+what the rounds before have left on both sides:
 
-1. the same name in the same sub-folder;
+0. the clean one's whole name with one more extension: `a.jpg.png` was made of `a.jpg`, beside `a.png`;
+1. the same name in the same sub-folder; where several are called so, equal extensions tell them apart;
 2. the same name once the field's habits are taken off: `rain-001` and `norain-001`, `1_DR` and `1_GT`, `1x2`,
-   `1_clean`, `1_rainy`, `1_derained`, zeros in front of a number, upper and lower case;
-3. several rainy versions of one clean picture: `901_1` to `901_14` belong to `901`.
+   `000gt`, `1_clean`, `1_rainy`, `1_derained`, zeros in front of a number, upper and lower case;
+3. several rainy versions of one clean picture: `901_1` to `901_14` belong to `901`. Not guessed at where a
+   clean picture that is left looks like a version itself, as `im_1`.
 
 Where the two sides have no sub-folder in common, sub-folders are left out of account, as long as that leaves
 all names apart. A pattern of the user's own takes the place of all rounds.
@@ -29,7 +31,7 @@ _WORDS = (
 )
 _PREFIX = re.compile(rf"^(?:{_WORDS})[-_. ]+(?=.)", re.IGNORECASE)
 _SUFFIX = re.compile(rf"(?<=.)[-_. ]+(?:{_WORDS})$", re.IGNORECASE)
-_DOUBLE_SIZE = re.compile(r"(?<=\d)x2$", re.IGNORECASE)
+_APPENDED = re.compile(r"(?<=\d)(?:x2|gt)$", re.IGNORECASE)
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 _VERSION = re.compile(r"(?<=.)[-_]\d+$")
 
@@ -65,7 +67,9 @@ def pair(clean: Sequence[PurePath], restored: Sequence[PurePath], *, pattern: st
     names = (_plain, _habitual)
     keys: list[Key] = [_without_folders(name) if flat else _with_folders(name) for name in names]
     matching = _Matching(clean, restored)
-    return matching.rounds(*keys, versions=keys[1])
+    matching.match_longer(flat=flat)
+    matching.match(keys[0], by_extension=True)
+    return matching.rounds(keys[1], versions=keys[1])
 
 
 class _Matching:
@@ -80,25 +84,48 @@ class _Matching:
     def rounds(self, *keys: Key, versions: Key | None = None) -> Pairing:
         """Match by one key after the other, last by versions of one clean picture; what is left is said."""
         for key in keys:
-            self._match(key)
+            self.match(key)
         if versions is not None:
             self._match_versions(versions)
         found = self._found
         found.pairs = {name: found.pairs[name] for name in self._order if name in found.pairs}
         found.missing, found.extra = self._clean, self._restored
+        found.doubled.sort(key=lambda entry: (entry[0], entry[1][0].as_posix()))
         return found
 
-    def _match(self, key: Key) -> None:
-        clean, restored = _grouped(self._clean, key), _grouped(self._restored, key)
-        for each in clean.keys() & restored.keys():
+    def match(self, key: Key, *, by_extension: bool = False) -> None:
+        """Match by one key; `by_extension` tells apart what has a key in common, where all extensions can."""
+        self._join(_grouped(self._clean, key), _grouped(self._restored, key), by_extension)
+
+    def match_longer(self, *, flat: bool) -> None:
+        """Match whole names of clean ones with restored ones that have an extension more.
+
+        What has its very equal on the other side is left for that.
+        """
+        equals = set(map(_whole, self._clean)) & set(map(_whole, self._restored))
+        clean = [name for name in self._clean if _whole(name) not in equals]
+        restored = [name for name in self._restored if _whole(name) not in equals]
+        longer = _without_folders(_plain) if flat else _with_folders(_plain)
+        whole: Key = (lambda name: _plain(name.name)) if flat else _whole
+        self._join(_grouped(clean, whole), _grouped(restored, longer), by_extension=False)
+
+    def _join(
+        self, clean: Mapping[str, list[PurePath]], restored: Mapping[str, list[PurePath]], by_extension: bool
+    ) -> None:
+        """Pair what has the same key, or tell that there is too much of it; none of it is left."""
+        common = clean.keys() & restored.keys()
+        for each in common:
             ones, others = clean[each], restored[each]
-            for side, names in (("clean", ones), ("restored", others)):
-                if len(names) > 1:
-                    self._found.doubled.append((side, names))
+            own, theirs = ({name.suffix: name for name in names} for names in (ones, others))
             if len(ones) == len(others) == 1:
                 self._found.pairs[others[0]] = ones[0]
-            self._take(ones, others)
-        self._found.doubled.sort(key=lambda entry: (entry[0], entry[1][0].as_posix()))
+            elif by_extension and own.keys() == theirs.keys() and len(own) == len(ones) == len(others):
+                self._found.pairs.update({theirs[extension]: own[extension] for extension in own})
+            else:
+                self._found.doubled += [
+                    (side, names) for side, names in (("clean", ones), ("restored", others)) if len(names) > 1
+                ]
+        self._take(*([name for each in common for name in side[each]] for side in (clean, restored)))
 
     def _match_versions(self, key: Key) -> None:
         """Give `901_1`, `901_2` and so on to `901`; only where no clean name itself looks like a version."""
@@ -129,6 +156,10 @@ def _grouped(names: Sequence[PurePath], key: Key) -> Mapping[str, list[PurePath]
     return groups
 
 
+def _whole(name: PurePath) -> str:
+    return (_folder(name) / _plain(name.name)).as_posix()
+
+
 def _plain(stem: str) -> str:
     return unicodedata.normalize("NFC", stem)
 
@@ -137,7 +168,7 @@ def _habitual(stem: str) -> str:
     """Take the habits of the field off a name; at least a character is left."""
     name = unicodedata.normalize("NFC", stem).casefold()
     while True:
-        shorter = _DOUBLE_SIZE.sub("", _SUFFIX.sub("", _PREFIX.sub("", name)))
+        shorter = _APPENDED.sub("", _SUFFIX.sub("", _PREFIX.sub("", name)))
         if shorter == name:
             return _LEADING_ZEROS.sub("", name)
         name = shorter

@@ -75,10 +75,13 @@ def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         unit = " dB" if measure.key == "psnr" else ""
         tiles.append((f"mean {measure.title}", mean + unit, f"± {deviation}, median {median}"))
     if (gain := evaluation.mean_gain()) is not None:
-        tiles.append(("gain over the rainy ones", f"{gain:+.2f} dB", "mean difference of PSNR"))
+        remark = f"mean difference of PSNR{evaluation.of_how_many()}"
+        tiles.append(("gain over the rainy ones", f"{gain:+.2f} dB", remark))
     if worst := evaluation.worst(1):
         first = evaluation.measures()[0]
-        tiles.append(("worst", formats.printed(first.value(worst[0]), first.decimals), worst[0].pair.name))
+        least = formats.printed(first.value(worst[0]), first.decimals)
+        unit = " dB" if first.key == "psnr" else ""
+        tiles.append(("worst", least + unit, worst[0].pair.name))
     return tiles
 
 

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from drsformer_cli.quality import extra
 from drsformer_cli.quality.folders import Problem
 from drsformer_cli.quality.judge import Row, Settings
 from drsformer_cli.quality.published import DATASETS, Dataset
@@ -16,7 +17,7 @@ WORST = 5
 
 @dataclass(frozen=True)
 class Statistic:
-    """One measure over many pictures: `count` finite values went into it, `infinite` were kept out.
+    """One measure over many pictures: `count` finite values went into it, `infinite` (+∞) were kept out.
 
     All are NaN where there was no finite value. `deviation` is that of a sample (0 for a single value).
     """
@@ -79,7 +80,7 @@ class Evaluation:
             Measure("rainy_psnr", "rainy PSNR", 2, lambda row: row.rainy_psnr),
             Measure("rainy_ssim", "rainy SSIM", 4, lambda row: row.rainy_ssim),
             *(
-                Measure(name, name.upper(), 4 if name == "lpips" else 2, _other(name), better=-1)
+                Measure(name, name.upper(), 4 if name == "lpips" else 2, _other(name), extra.better(name))
                 for name in self.settings.scores
             ),
         ]
@@ -100,9 +101,27 @@ class Evaluation:
 
     def mean_gain(self) -> float | None:
         """Return by how many dB results are nearer to the truth than the rainy pictures, on the average."""
-        gains = [row.gain for row in self.scored if row.gain is not None]
-        finite = [gain for gain in gains if math.isfinite(gain)]
-        return statistics.fmean(finite) if finite else None
+        gains = self._gains()
+        return statistics.fmean(gains) if gains else None
+
+    def of_how_many(self) -> str:
+        """Return " of 3 of the 5 pictures" where the mean gain is not of all; empty where it is."""
+        count, scored = len(self._gains()), len(self.scored)
+        return "" if count == scored else f" of {count} of the {scored} pictures"
+
+    def _gains(self) -> list[float]:
+        return [row.gain for row in self.scored if row.gain is not None and math.isfinite(row.gain)]
+
+    @property
+    def protocol(self) -> str | None:
+        """Return the protocol; None where no picture was compared with a clean one."""
+        compared = not self.rows or any(row.pair.clean is not None for row in self.rows)
+        return self.settings.protocol if compared else None
+
+    @property
+    def noted(self) -> int:
+        """Return how many pictures were scored with a remark."""
+        return sum(bool(row.notes) for row in self.scored)
 
 
 def _other(name: str) -> Callable[[Row], float | None]:
@@ -110,10 +129,10 @@ def _other(name: str) -> Callable[[Row], float | None]:
 
 
 def statistic(values: Iterable[float]) -> Statistic:
-    """Sum up numbers; infinite ones are counted and kept out."""
+    """Sum up numbers; infinite ones are counted and kept out, and so are such as are no numbers."""
     everything = list(values)
     finite = [value for value in everything if math.isfinite(value)]
-    infinite = len(everything) - len(finite)
+    infinite = sum(value == math.inf for value in everything)
     if not finite:
         return Statistic(0, infinite, math.nan, math.nan, math.nan)
     deviation = statistics.stdev(finite) if len(finite) > 1 else 0.0

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from drsformer_cli.quality.judge import Pair, Row, Settings, judge
 from tests.cli.conftest import Command, environment, run_process
 from tests.quality.conftest import folders, noisy, picture, write
 
@@ -91,6 +94,110 @@ def test_reports_of_every_kind(derain: Command, folders: Path) -> None:
     assert outcome.status == 2
     assert "report.md is there already and is no report: --overwrite replaces it" in outcome.err
     assert derain(*words(folders, *options, "--overwrite")).status == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break in another way there")
+def test_reports_are_written_though_nobody_reads_the_table(folders: Path) -> None:
+    read, write_end = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "drsformer_cli", *words(folders, "--report", folders / "r.csv")]
+    done = subprocess.run(
+        list(map(str, command)), stdout=write_end, stderr=subprocess.PIPE, env=environment()
+    )
+    os.close(write_end)
+    assert done.returncode in (0, 1)
+    assert (folders / "r.csv").read_text().count("scored") == 5
+
+
+def test_one_report_that_fails_leaves_the_others(folders: Path) -> None:
+    from drsformer_cli.cli.verdict import write_reports
+    from drsformer_cli.quality.summary import Evaluation
+
+    paths = [folders / "gone" / "r.html", folders / "r.csv", folders / "r.json"]
+    (error,) = write_reports(paths, Evaluation("x", Settings()))
+    assert "gone" in str(error)
+    assert all(path.is_file() for path in paths[1:])
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder here takes no files, whoever asks")
+def test_a_folder_that_takes_no_files_is_told_first(derain: Command, folders: Path) -> None:
+    for start in (words(folders), [folders / "rainy"]):
+        outcome = derain(*start, "--report", "/proc/x.csv")
+        assert outcome.status == 2
+        assert outcome.err == (
+            "derain: --report /proc/x.csv: no file can be made in /proc; name another folder.\n"
+        )
+
+
+def test_what_stops_the_rest_leaves_what_there_is(
+    derain: Command, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from drsformer_cli.cli import verdict
+    from drsformer_cli.errors import MemoryLimitError
+
+    def dying(pairs: list[Pair], settings: Settings, **_: object) -> Iterator[Row]:
+        yield from (judge(pair, settings) for pair in pairs[:3])
+        raise MemoryLimitError("a process was killed.")
+
+    monkeypatch.setattr(verdict, "evaluate", dying)
+    outcome = derain(*words(folders, "--report", folders / "r.csv", "--json"))
+    assert outcome.status == 3
+    assert outcome.err.splitlines()[-1] == "derain: a process was killed."
+    assert f"derain: {folders / 'out' / '3.png'} was not compared." in outcome.err
+    assert json.loads(outcome.out.splitlines()[-1])["scored"] == 3
+    with (folders / "r.csv").open(newline="") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["scored"] * 3 + ["failed"] * 2
+
+
+def test_means_over_other_pictures_say_so(derain: Command, folders: Path) -> None:
+    (folders / "rainy" / "2.png").unlink()
+    outcome = derain(*words(folders, "--input", folders / "rainy", "--allow-missing"))
+    counts = next(line for line in outcome.out.splitlines() if line.startswith("pictures"))
+    assert counts.split() == ["pictures", "4", "5", "4", "4"]  # one is equal to its truth
+    assert "on the average of 3 of the 5 pictures." in outcome.out
+
+
+def test_remarks_are_counted(derain: Command, folders: Path) -> None:
+    from PIL import Image
+
+    with Image.open(folders / "out" / "2.png") as image:
+        image.convert("RGBA").save(folders / "out" / "2.png")
+    outcome = derain(*words(folders, "--report", folders / "r.md"))
+    assert "1 picture was compared with a remark" in outcome.err
+    assert "1: alpha is left out of account" in outcome.err
+    assert "- 2.png: alpha is left out of account" in (folders / "r.md").read_text(encoding="utf-8")
+
+
+def test_what_derain_notes_beside_its_results_is_not_left_out(derain: Command, folders: Path) -> None:
+    (folders / "out" / ".derain-manifest.jsonl").write_text("")
+    assert derain(*words(folders)).err == ""
+    (folders / "out" / ".other").write_text("")
+    assert "1 left out (1 hidden)" in derain(*words(folders)).err
+
+
+def test_a_folder_without_pictures_says_what_it_holds(derain: Command, folders: Path) -> None:
+    (folders / "none").mkdir()
+    (folders / "none" / "a.txt").write_text("")
+    outcome = derain("eval", "--gt", folders / "clean", "--pred", folders / "none")
+    assert f"--pred {folders / 'none'} holds no pictures (1 not a picture)." in outcome.err
+
+
+@pytest.mark.parametrize("restored", ["out", "out/*.png", "out/*/*.png", "out/**/*.png"])
+def test_a_method_is_called_as_its_folder(
+    derain: Command, folders: Path, monkeypatch: pytest.MonkeyPatch, restored: str
+) -> None:
+    monkeypatch.chdir(folders)
+    outcome = derain("eval", "--gt", "clean", "--pred", restored, "--json", "--allow-missing")
+    assert json.loads(outcome.out.splitlines()[-1])["name"] == "out"
+
+
+def test_a_narrow_terminal_breaks_no_word(
+    derain: Command, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    outcome = derain(*words(folders, "--input", folders / "rainy"))
+    table = outcome.out[: outcome.out.index("Worst:")].split()
+    assert {"standard", "deviation"} <= set(table)
 
 
 def test_names_in_the_report_are_no_markup(derain: Command, folders: Path) -> None:
@@ -207,7 +314,8 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert err.startswith("derain: interrupted: ")
     assert err.count("\n") == 1
-    assert "summary" not in out
+    last = json.loads(out.splitlines()[-1])
+    assert (last["status"], last["interrupted"]) == ("summary", True)
     deadline = time.monotonic() + 10
     while left := members(process.pid):
         assert time.monotonic() < deadline, left

@@ -71,6 +71,24 @@ def test_a_single_picture(derain: Command, words: list[object], folders: Path) -
     assert " dB, SSIM " in outcome.err
 
 
+def test_inputs_that_share_a_truth_are_named(derain: Command, words: list[object], folders: Path) -> None:
+    write(folders / "rainy" / "1.bmp", picture(1))
+    write(folders / "rainy" / "9.png", picture(1))
+    command = [folders / "rainy", "-o", folders / "restored", *words, "--gt", folders / "clean"]
+    outcome = derain(*command, "--json")
+    assert outcome.status == 1
+    assert [
+        problem["kind"] for problem in json.loads(outcome.out.splitlines()[-1])["scores"]["problems"]
+    ] == [
+        "missing",
+        "doubled",
+    ]
+    assert "1.bmp and " in outcome.err
+    assert "1.png would be restored versions of the same picture." in outcome.err
+    assert "9.png has no clean picture of its own" in outcome.err
+    assert "1.png has no clean picture of its own" not in outcome.err
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -78,6 +96,8 @@ def test_a_single_picture(derain: Command, words: list[object], folders: Path) -
         (["--gt", "nowhere"], "--gt nowhere does not exist"),
         (["--protocol", "rgb"], "give --gt FOLDER"),
         (["--report", "x.html"], "needs clean pictures: give --gt"),
+        (["--report", "x.html", "--gt", "clean", "--dry-run"], "a dry run has none: give .json or .csv"),
+        (["--report", "x.md"], "give a name in .json or .csv, or with --gt in .html"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -241,3 +241,10 @@ def test_deep_trees(tmp_path: Path) -> None:
     deep = Path(*["d"] * 90)
     make(tmp_path, str(deep / "a.png"))
     assert names(tmp_path) == [(deep / "a.png").as_posix()]
+
+
+def test_a_pattern_inside_an_output_folder_finds_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "derained").mkdir()
+    (tmp_path / "derained" / "a.png").write_bytes(b"")
+    assert len(discover([str(tmp_path / "derained" / "*.png")]).sources) == 1
+    assert not discover([str(tmp_path / "*" / "*.png")]).sources

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import signal
 import statistics
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from hypothesis import given
@@ -58,6 +61,25 @@ def test_threads_that_are_named_say_how_many_processes(monkeypatch: pytest.Monke
     assert available_processors() == machine.processors()
 
 
+def test_windows_has_room_for_61_processes() -> None:
+    assert [module._possible(100, windows=each) for each in (True, False)] == [61, 100]
+    assert module._possible(2, windows=True) == 2
+
+
+def test_ctrl_c_while_processes_start_is_not_lost() -> None:
+    begun = []
+
+    def start() -> None:
+        with module._deaf():
+            signal.raise_signal(signal.SIGINT)
+            begun.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert begun == [True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 numbers = st.lists(st.one_of(st.floats(0, 100), st.just(math.inf)), max_size=12)
 
 
@@ -71,6 +93,7 @@ def test_infinite_values_are_kept_out(values: list[float]) -> None:
         assert sums.median == statistics.median(finite)
     else:
         assert math.isnan(sums.mean)
+    assert repr(statistic([*values, math.nan, -math.inf])) == repr(sums)
 
 
 @pytest.fixture
@@ -117,8 +140,6 @@ def test_latex(evaluation: Evaluation) -> None:
 
 
 def test_csv_has_every_digit(evaluation: Evaluation, tmp_path: Path) -> None:
-    import csv
-
     evaluation.take(Row(Pair("x,y\n", tmp_path / "z"), "failed", 'it "failed"'))
     lines = list(csv.DictReader(formats.as_csv(evaluation).splitlines(keepends=True)))
     assert float(lines[1]["psnr"]) == evaluation.rows[1].psnr
@@ -137,6 +158,58 @@ def test_what_has_no_partner_is_a_problem(folders: Path) -> None:
     assert [problem.kind for problem in work.problems] == ["missing", "extra", "doubled", "missing"]
     assert str(folders / "clean" / "2.png") in work.problems[0].text
     assert work.left_out == {"not a picture": 1, "rainy without a restored picture": 2}
+
+
+def test_rainy_ones_that_share_a_picture_are_told(folders: Path) -> None:
+    (folders / "rainy" / "1.png").unlink()
+    write(folders / "rainy" / "rain-1.png", picture(1))
+    write(folders / "rainy" / "1_rain.png", picture(1))
+    work = gather(str(folders / "out"), str(folders / "clean"), str(folders / "rainy"))
+    (problem,) = work.problems
+    assert problem.kind == "doubled"
+    for name in ("rain-1.png", "1_rain.png", "would be rainy versions of the same picture"):
+        assert name in problem.text
+    assert not work.left_out
+
+
+def test_tables_have_what_has_no_partner(folders: Path) -> None:
+    write(folders / "out" / "7.png", picture(7))
+    write(folders / "out" / "3.bmp", noisy(picture(3), 3, 3))
+    (folders / "out" / "2.png").unlink()
+    work = gather(str(folders / "out"), str(folders / "clean"), None)
+    evaluation = Evaluation("x", Settings(), problems=work.problems)
+    for pair in work.pairs:
+        evaluation.take(judge(pair, Settings()))
+    lines = list(csv.DictReader(formats.as_csv(evaluation).splitlines(keepends=True)))
+    assert {line["name"]: line["status"] for line in lines} == {
+        **{pair.name: "scored" for pair in work.pairs},
+        "2.png": "missing",
+        "7.png": "extra",
+        "3.png": "doubled",
+        "3.bmp": "doubled",
+    }
+    assert all(str(folders) in line["remark"] for line in lines[3:])
+    assert "% 3 problems: 1 missing, 1 extra, 1 doubled\n" in formats.as_latex(evaluation)
+
+
+def test_both_kinds_of_folders_may_hold_two_halves(tmp_path: Path) -> None:
+    clean = picture(1)
+    rainy = noisy(clean, 1, 40)
+    both = write(tmp_path / "both.png", np.hstack([rainy, clean]))
+    own = write(tmp_path / "own.png", noisy(clean, 2, 5))
+    alone = write(tmp_path / "rainy.png", rainy)
+    settings = Settings(side_by_side="rainy-clean")
+    rows = [judge(Pair("x", own, both, each), settings) for each in (None, alone, both)]
+    assert [row.status for row in rows] == ["scored"] * 3
+    assert len({row.rainy_psnr for row in rows}) == 1
+
+
+def test_without_a_truth_there_is_no_protocol(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", picture(1))
+    evaluation = Evaluation("x", Settings(), rows=[Row(Pair("a", path), "scored", others={"brisque": 1.0})])
+    assert formats.sentence(evaluation) == "1 picture."
+    evaluation = Evaluation("x", Settings())
+    assert len(formats.as_latex(evaluation).splitlines()) == 1
 
 
 def test_single_files_belong_together(folders: Path) -> None:

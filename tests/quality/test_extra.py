@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from drsformer_cli.errors import DownloadError, SetupError, UsageError
 from drsformer_cli.quality import extra
+from drsformer_cli.quality.evaluate import evaluate
 from drsformer_cli.quality.judge import Pair, Settings, judge
+from drsformer_cli.quality.summary import Evaluation
 from tests.quality.conftest import noisy, picture, write
 
 
@@ -85,6 +88,80 @@ def test_a_package_can_bring_a_score_of_its_own(tmp_path: Path, monkeypatch: pyt
     row = judge(Pair("a", path), Settings(scores=("redness",)))
     assert (row.status, row.psnr) == ("scored", None)
     assert row.others == {"redness": pytest.approx(picture(1)[..., 0].mean())}
+
+
+def plug_in(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str) -> None:
+    """Install a package that brings a score."""
+    (folder / f"scores_{name}.py").write_text(code)
+    metadata = folder / f"scores_{name}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: scores-{name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[{extra.GROUP}]\n{name} = scores_{name}:score\n")
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+
+
+def test_a_score_of_which_more_is_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "def score(restored, clean):\n    return restored.mean()\n"
+    plug_in(tmp_path, monkeypatch, "bright", code + "score.higher_is_better = True\n")
+    plug_in(tmp_path, monkeypatch, "dark", code)
+    for name, worst in (("bright", "a"), ("dark", "b")):
+        evaluation = Evaluation("x", Settings(scores=(name,)))
+        for at, level in (("a", 10), ("b", 200)):
+            path = write(tmp_path / f"{at}.png", np.full((20, 20, 3), level, np.uint8))
+            evaluation.take(judge(Pair(at, path), evaluation.settings))
+        assert [row.pair.name for row in evaluation.worst(1)] == [worst]
+
+
+def test_a_score_takes_no_others_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(tmp_path, monkeypatch, "psnr", "def score(restored, clean):\n    return 99\n")
+    with pytest.raises(UsageError, match="needs another name"):
+        extra.check("psnr", truth=True)
+
+
+def test_a_package_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(tmp_path, monkeypatch, "broken", "import nothing_of_this_name\n")
+    with pytest.raises(SetupError, match="scores_broken:score cannot be loaded"):
+        extra.better("broken")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_no_number_is_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    plug_in(tmp_path, monkeypatch, "odd", f"def score(restored, clean):\n    return float('{value}')\n")
+    path = write(tmp_path / "a.png", picture(1))
+    row = judge(Pair("a", path), Settings(scores=("odd",)))
+    assert row.status == "failed"
+    assert row.reason.startswith(f"{path} has no value by odd")
+    row = judge(Pair("a", path, path), Settings(scores=("odd",)))
+    assert (row.status, row.others, row.notes) == ("scored", {}, ("no value by odd",))
+
+
+def test_weights_are_fetched_once_for_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "weights"
+    found: list[str] = []
+    monkeypatch.setattr(extra, "_alexnet", lambda: place)
+    monkeypatch.setattr(extra, "find", found.append)
+    extra.prepare("lpips")
+    place.write_bytes(b"")
+    extra.prepare("lpips")
+    extra.prepare("brisque")
+    assert found == ["lpips"]
+    monkeypatch.undo()
+
+
+def test_leaving_early_does_not_wait_for_what_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import time\ndef score(restored, clean):\n    time.sleep(restored.mean() / 4)\n    return 1\n"
+    plug_in(tmp_path, monkeypatch, "slow", code)
+    pairs = [
+        Pair(str(level), write(tmp_path / f"{level}.png", np.full((20, 20, 3), level, np.uint8)))
+        for level in (0, 240, 240)
+    ]
+    rows = evaluate(pairs, Settings(scores=("slow",)), workers=2)
+    assert next(rows).status == "scored"
+    begun = time.monotonic()
+    rows.close()
+    assert time.monotonic() - begun < 30
 
 
 def test_what_is_missing_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import PurePath
 
 import pytest
@@ -32,6 +33,7 @@ def paired(found: Pairing) -> dict[str, str]:
         ("1.png", "1_derained.png"),
         ("1.png", "1x2.png"),
         ("0001.png", "1.png"),
+        ("000gt.png", "000.png"),
         ("IMG_0007.JPG", "img_0007_out.png"),
         ("target_12.png", "12.png"),
         ("gt/1.png", "out/1.png"),
@@ -83,6 +85,23 @@ def test_doubled_ones_are_told_and_not_compared() -> None:
     found = pair(names("1_GT.png", "1_clean.png"), names("1.png"))
     assert found.doubled == [("clean", names("1_GT.png", "1_clean.png"))]
     assert not found.pairs
+
+
+def test_extensions_tell_apart_what_is_called_alike() -> None:
+    both = names("a.jpg", "a.png")
+    assert paired(pair(both, both)) == {"a.jpg": "a.jpg", "a.png": "a.png"}
+    found = pair(both, names("a.png", "a.jpg.png"))  # derain's own names, where both would become a.png
+    assert paired(found) == {"a.png": "a.png", "a.jpg.png": "a.jpg"}
+    assert not found.doubled
+    longer = names("a.jpg", "a.jpg.png")
+    assert paired(pair(longer, longer)) == {"a.jpg": "a.jpg", "a.jpg.png": "a.jpg.png"}
+
+
+def test_many_names_take_no_long_time() -> None:
+    many = names(*(f"{index}.png" for index in range(20_000)))
+    begun = time.process_time()
+    assert len(pair(many, many).pairs) == 20_000
+    assert time.process_time() - begun < 8
 
 
 def test_an_exact_name_goes_before_a_habit() -> None:

@@ -187,6 +187,58 @@ def test_the_error_map(opened: Opened) -> None:
     assert page.evaluate("document.querySelector('#error').naturalWidth") == 90
 
 
+def test_the_error_map_has_no_lines_to_drag(opened: Opened) -> None:
+    page = opened.page
+    page.get_by_role("button", name="Error map").click()
+    for hidden in ("#modes", "#hint", "#line-a", "#a"):
+        assert page.locator(hidden).is_hidden()
+    box = page.locator("#stage").bounding_box()
+    page.mouse.click(box["x"] + 5, box["y"] + box["height"] / 2)
+    assert page.locator("#a").input_value() == "33"
+    page.get_by_role("button", name="Error map").click()
+    for shown in ("#modes", "#hint", "#line-a", "#a"):
+        assert page.locator(shown).is_visible()
+
+
+def test_a_grip_stays_inside(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#a").focus()
+    page.keyboard.press("Home")
+    stage, grip = page.locator("#stage").bounding_box(), page.locator("#line-a .grip").bounding_box()
+    assert grip["x"] >= stage["x"] - 1
+
+
+def test_a_filter_that_matches_nothing_says_so(opened: Opened) -> None:
+    page = opened.page
+    page.fill("#filter", "no such name")
+    assert page.locator("#body").inner_text().strip() == "No picture matches."
+    assert page.locator("#count").inner_text() == "0 of 5"
+    page.fill("#filter", "")
+    assert len(opened.names()) == 5
+    assert opened.said == []
+
+
+def test_names_have_room_on_a_telephone(browser: Any, report: Path) -> None:
+    opened = Opened(browser, report, NARROW)
+    assert opened.page.locator("#head .gain").is_hidden()
+    assert opened.page.locator("#body td.gain").first.is_hidden()
+    row = opened.page.locator("#body button", has_text="3.png")
+    assert row.bounding_box()["height"] < 30  # one line
+    opened.context.close()
+
+
+def test_the_tile_of_the_worst_has_its_unit(report: Path) -> None:
+    tile = report.read_text(encoding="utf-8").split("<h2>worst</h2>")[1].split("</p>")[0]
+    assert tile.endswith(" dB")
+
+
+def test_a_page_without_scores_has_no_empty_table(folders: Path) -> None:
+    evaluation = Evaluation("none", Settings(), problems=[Problem("extra", "x.png has no clean picture.")])
+    page = as_html(evaluation, folders / "r.html")
+    assert '<div class="columns" hidden>' in page
+    assert "x.png has no clean picture." in page
+
+
 def test_zoom_shows_originals_where_they_are_and_previews_where_not(
     browser: Any, report: Path, tmp_path: Path
 ) -> None:

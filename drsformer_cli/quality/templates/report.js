@@ -87,7 +87,6 @@
       });
       $("modes").append(make("label", {}, radio, make("span", { textContent: name(each) })));
     }
-    $("modes").hidden = modes.length < 2;
     place(layers.length === 3 ? [33, 67] : [50]);
   }
 
@@ -104,8 +103,6 @@
       $("label-" + i).textContent = layer || "";
     });
     $("error").alt = `Error map of ${rows[current].name}: bright where the restored picture is wrong`;
-    $("stage").classList.toggle("single", layers.length < 2);
-    $("hint").hidden = layers.length < 2;
     $("a").setAttribute("aria-label", `Border between ${layers[0]} and ${layers[1]}`);
     $("b").setAttribute("aria-label", `Border between ${layers[1]} and ${layers[2]}`);
     arrange();
@@ -125,10 +122,16 @@
     $("over").style.clipPath = `inset(0 0 0 ${b}%)`;
     $("error").style.visibility = covered ? "visible" : "hidden";
     $("legend").hidden = !covered;
+    $("stage").classList.toggle("single", covered || count < 2);
+    $("hint").hidden = covered || count < 2;
+    $("modes").hidden = covered || $("modes").querySelectorAll("label").length < 2;
     for (const [id, at, wanted] of [["a", a, count > 1], ["b", b, count > 2]]) {
       $("line-" + id).hidden = !wanted || covered;
       $("line-" + id).style.left = at + "%";
-      $(id).hidden = !wanted;
+      const [width, half] = [$("stage").clientWidth, 17]; // the grip stays inside
+      const inside = Math.max(half, Math.min(width - half, (at / 100) * width));
+      $("line-" + id).firstChild.style.transform = `translateX(${inside - (at / 100) * width}px)`;
+      $(id).hidden = !wanted || covered;
       $(id).setAttribute("aria-valuetext", `${at} percent`);
     }
     [[0, count > 1 ? a : 100], [a, b], [b, 100]].forEach(([from, to], i) => {
@@ -157,7 +160,7 @@
     return ((event.clientX - box.left) / box.width) * 100;
   };
   $("stage").addEventListener("pointerdown", (event) => {
-    if (layers.length < 2 || event.button) return;
+    if ($("stage").classList.contains("single") || event.button) return;
     const at = where(event);
     const nearer = (id) => Math.abs(Number($(id).value) - at);
     const apart = nearer("a") - nearer("b");
@@ -198,9 +201,9 @@
   }, { root: document.querySelector(".scroll"), rootMargin: "200px" });
 
   function head() {
-    const cell = (title, column) => {
+    const cell = (title, column, key) => {
       const button = make("button", { type: "button", textContent: title });
-      const th = make("th", { scope: "col" }, button);
+      const th = make("th", { scope: "col", className: key }, button);
       button.addEventListener("click", () => {
         sorted = { column, up: sorted.column === column ? !sorted.up : true };
         list();
@@ -208,7 +211,7 @@
       return th;
     };
     $("head").append(make("th", { scope: "col" }, make("span", { className: "hidden", textContent: "Preview" })));
-    $("head").append(cell("Picture", -1), ...measures.map((m, i) => cell(m.title, i)));
+    $("head").append(cell("Picture", -1, "name"), ...measures.map((m, i) => cell(m.title, i, m.key)));
   }
 
   function list() {
@@ -230,6 +233,10 @@
     $("count").textContent = order.length === rows.length ? `${rows.length}` : `${order.length} of ${rows.length}`;
     $("body").replaceChildren();
     drawn = 0;
+    if (!order.length) {
+      const cell = make("td", { colSpan: measures.length + 2, textContent: "No picture matches." });
+      $("body").append(make("tr", { className: "none" }, cell));
+    }
     more();
   }
 
@@ -252,7 +259,7 @@
       watcher.observe(image);
     }
     const tr = make("tr", {}, thumb, title, ...row.values.map((value, i) =>
-      make("td", { textContent: print(value, measures[i].decimals, measures[i].key === "gain") })));
+      make("td", { textContent: print(value, measures[i].decimals, measures[i].key === "gain"), className: measures[i].key })));
     tr.dataset.index = index;
     if (index === current) tr.setAttribute("aria-current", "true");
     tr.addEventListener("click", () => show(index));
