@@ -34,7 +34,7 @@ def run(
     clean: options.TruthOption = None,
     protocol: ProtocolOption = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Pictures without one in --gt are no failure.")
+        bool, typer.Option("--allow-missing", help="Pictures with none or a shared one in --gt are no failure.")
     ] = False,
     shard: work.ShardOption = None,
     workers: work.WorkersOption = None,
