@@ -34,7 +34,8 @@ def run(
     clean: options.TruthOption = None,
     protocol: ProtocolOption = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Pictures with none or a shared one in --gt are no failure.")
+        bool,
+        typer.Option("--allow-missing", help="Pictures with none in --gt, or a shared one, are no failure."),
     ] = False,
     shard: work.ShardOption = None,
     workers: work.WorkersOption = None,
