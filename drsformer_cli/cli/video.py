@@ -111,8 +111,9 @@ def video(
     from drsformer_cli.jobs.film_naming import find_films
     from drsformer_cli.jobs.film_plan import Wish
 
-    films = find_films(inputs, output)
     wish = Wish(codec.value, crf, preset, first, last)
+    wish.check()
+    films = find_films(inputs, output)
     session = FilmSession(
         films, wish, overwrite=overwrite, quiet=quiet, verbose=verbose, json_lines=json_lines
     )

@@ -34,7 +34,10 @@ class FilmSession:
         self._display: FilmDisplay = display_for(self._tally, quiet=quiet, verbose=verbose)
 
     def restore(self, options: ModelOptions) -> bool:
-        """Restore all and say how it went. Raises SetupError, and KeyboardInterrupt with a word."""
+        """Restore all and say how it went.
+
+        Raises SetupError, UsageError for a film named alone, and KeyboardInterrupt with a word.
+        """
         if not self._films.tasks:
             self._end()
             return False
@@ -106,6 +109,9 @@ class FilmSession:
     def _last_word(self) -> str:
         tally = self._tally
         through = f"{tally.ended} of {tally.total} films are through"
+        if tally.plan is not None and tally.plan.as_picture:
+            name = tally.plan.task.name
+            return f"interrupted: {through}; a GIF is done in one piece, so {name} is begun anew next time."
         if tally.plan is not None:
             through = (
                 f"{tally.safe} of {tally.plan.frames or 'the'} pictures of {tally.plan.task.name} are done"
@@ -123,6 +129,8 @@ class FilmSession:
             try:
                 plan, decision = batch.look(task)
             except Exception as error:  # what is wrong with one film must not hide the others
+                if batch.alone(error):
+                    raise
                 self._take(Failed.because(task, error))
                 continue
             if decision.skip is not None:

@@ -12,14 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from drsformer_cli.errors import OutputError
 from drsformer_cli.jobs.film_plan import FilmPlan
+from drsformer_cli.jobs.film_signals import Held
 from drsformer_cli.jobs.film_work import SegmentRecord, Work
 from drsformer_cli.media.video_codec import Segment
-from drsformer_cli.media.video_frames import RUN_UP, Shot, shots
+from drsformer_cli.media.video_frames import RUN_UP, Ending, Shot, shots
 
 POLL_SECONDS = 0.1
 #: Pictures that wait between two threads.
@@ -97,8 +100,9 @@ class FilmLoop:
     """Restores what is missing of a film into segments; iterating over it runs it and yields its steps.
 
     On KeyboardInterrupt the segment in work is ended if that is quick, else dropped; a second one drops it at
-    once. Raises what went wrong in any of the threads, and ChangedError if the film does not show again what
-    the finished segments were made of. Leaving the `with` block stops all threads.
+    once. Signals are held back between two steps. Raises what went wrong in any of the threads, and
+    ChangedError if the film does not show again what the finished segments were made of. Leaving the `with`
+    block stops all threads.
     """
 
     def __init__(self, plan: FilmPlan, model: FilmModel, work: Work) -> None:
@@ -106,25 +110,34 @@ class FilmLoop:
         self._decoded: queue.Queue[_Seen | None] = queue.Queue(WAITING)
         self._restored: queue.Queue[_Restored | None] = queue.Queue(WAITING)
         self._steps: queue.SimpleQueue[SegmentDone | BaseException] = queue.SimpleQueue()
+        self._told: list[SegmentDone] = []
+        self._fault: BaseException | None = None
+        self._held = Held()
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._guard, args=(work_of,), daemon=True)
             for work_of in (self._decode_all, self._encode_all)
         ]
+        self.ending = Ending()
         self._begun = work.count
         self._pictures = work.count
         self._seconds = 0.0
         self._computed = 0
 
     def __enter__(self) -> FilmLoop:
+        self._held.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop the threads; a segment that is not finished is dropped."""
+        self._held.close()
         self._stop.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
+        self._held.__exit__(kind, error, trace)
 
     # ---- the caller's thread
 
@@ -132,11 +145,19 @@ class FilmLoop:
         """Run."""
         for thread in self._threads:
             thread.start()
+        try:
+            yield from self._run()
+        except (Exception, KeyboardInterrupt):
+            yield from self._safe()  # what is safe is told before what went wrong
+            raise
+
+    def _run(self) -> Iterator[Step]:
         pending: _Seen | None = None
         stop: KeyboardInterrupt | None = None
         while True:
             try:
                 yield from self._finished()
+                self._held.check()
                 if pending is None:
                     pending = self._next()
                 if pending is None:
@@ -153,6 +174,8 @@ class FilmLoop:
                 stop = interruption
         self._hand_on(None)
         while self._threads[1].is_alive():
+            if stop is not None:
+                self._held.check()
             self._threads[1].join(POLL_SECONDS)
             yield from self._finished()
         yield from self._finished()
@@ -160,11 +183,22 @@ class FilmLoop:
             raise stop
 
     def _finished(self) -> Iterator[Step]:
+        yield from self._safe()
+        self._raise_fault()
+
+    def _safe(self) -> Iterator[Step]:
+        """Tell of the segments that stand complete."""
+        self._hear()
+        while self._told:
+            yield self._told.pop(0)
+
+    def _hear(self) -> None:
         while not self._steps.empty():
             step = self._steps.get()
             if isinstance(step, BaseException):
-                raise step
-            yield step
+                self._fault = self._fault or step
+            else:
+                self._told.append(step)
 
     def _next(self) -> _Seen | None:
         while True:
@@ -172,6 +206,7 @@ class FilmLoop:
                 return self._decoded.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 self._raise_fault()
+                self._held.check()
 
     def _hand_on(self, item: _Restored | None) -> None:
         while True:
@@ -180,19 +215,21 @@ class FilmLoop:
                 return
             except queue.Full:
                 self._raise_fault()
+                if item is not None:  # at the end all is restored, and waiting is soon over
+                    self._held.check()
 
     def _raise_fault(self) -> None:
         """Raise what another thread died of; finished segments are in the work folder anyway."""
-        while not self._steps.empty():
-            step = self._steps.get()
-            if isinstance(step, BaseException):
-                raise step
+        self._hear()
+        if self._fault is not None:
+            raise self._fault
 
     def _restore(self, seen: _Seen) -> _Restored:
         if seen.rgb is None:
             return _Restored(seen, None, None, 0.0)
         start = time.perf_counter()
-        clean, plan = self._model.restore(seen.rgb)
+        with self._held.exposed():
+            clean, plan = self._model.restore(seen.rgb)
         seconds = time.perf_counter() - start
         self._seconds += seconds
         self._computed += 1
@@ -227,7 +264,13 @@ class FilmLoop:
         known = self._work.known(RUN_UP)
         cut = plan.cut
         for shot in shots(
-            plan.film, plan.pixels, start=cut.start, end=cut.end, known=known, count=self._work.count
+            plan.film,
+            plan.pixels,
+            start=cut.start,
+            end=cut.end,
+            known=known,
+            count=self._work.count,
+            ending=self.ending,
         ):
             rgb = None if shot.digest == before else plan.pixels.upright(shot.frame)
             before = shot.digest
@@ -239,6 +282,7 @@ class FilmLoop:
         plan = self._plan
         segment: _Open | None = None
         picture: Any = None
+        following = self._begun
         while not self._stop.is_set():
             try:
                 item = self._restored.get(timeout=POLL_SECONDS)
@@ -246,6 +290,11 @@ class FilmLoop:
                 continue
             if item is None:
                 break
+            if item.seen.shot.index != following:
+                raise OutputError(
+                    f"picture {following} of {plan.film.path} was left out or came twice: run it again."
+                )
+            following += 1
             if item.clean is not None and item.seen.rgb is not None:
                 picture = plan.pixels.back(item.seen.shot.frame, item.seen.rgb, item.clean)
             segment = segment or _Open(Segment(plan.film, plan.encoding))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drsformer_cli.errors import SetupError
+from drsformer_cli.errors import OutputError, SetupError, UsageError
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film import FilmLoop, FilmModel, Progress, SegmentDone
 from drsformer_cli.jobs.film_finish import Sums, assemble, deliver
 from drsformer_cli.jobs.film_plan import FilmPlan, Wish, plan_film
-from drsformer_cli.jobs.film_work import Work, sweep_work
+from drsformer_cli.jobs.film_work import Work, differences, identity_of, sweep_work, without_memory
 from drsformer_cli.jobs.manifest import Manifest, Record, plain
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.resume import Decision, decide, file_ids
@@ -76,42 +78,70 @@ class FilmBatch:
             except (SetupError, KeyboardInterrupt, GeneratorExit):
                 raise
             except Exception as error:  # this film's misfortune must not stop the others
+                if self.alone(error):
+                    raise
                 yield Failed.because(task, error)
+
+    def alone(self, error: Exception) -> bool:
+        """Tell whether an error is wrong usage for the one film that was named, and so ends the run."""
+        return isinstance(error, UsageError) and len(self._tasks) == 1 and self._tasks[0].source.named
 
     def look(self, task: Task) -> tuple[FilmPlan, Decision]:
         """Return what would be done with a film, and whether. Raises what keeps it from being done."""
         plan = plan_film(task, self._wish)
         settings = plain(plan.settings(self._model.settings))
         manifest = Manifest.load(task.folder)
-        return plan, decide(task, manifest, settings, overwrite=self._overwrite, inputs=self._inputs)
+        record = manifest.record(task.output.as_posix())
+        if record is not None and _done_whole(record):
+            settings = without_memory(settings)
+        decision = decide(task, manifest, settings, overwrite=self._overwrite, inputs=self._inputs)
+        if decision.skip is None:
+            if record is not None and not self._overwrite and task.path.exists():
+                _refuse_other_settings(task, record, settings)
+            _refuse_locked_folder(task)
+        return plan, decision
 
     def _film(self, task: Task) -> Iterator[FilmEvent]:
         plan, decision = self.look(task)
         if decision.skip is not None:
-            sweep_work(task.path)
+            sweep_work(task.path, plain(plan.settings(self._model.settings)))
             yield Skipped(task, decision.skip)
             return
         with Work(task.path) as work:
             if plan.as_picture:
                 yield from self._animation(plan, work, decision.replace)
                 return
+            words: tuple[str, ...] = ()
             for attempt in (1, 2):
                 try:
-                    yield from self._restore(plan, work, decision.replace)
+                    yield from self._restore(plan, work, decision.replace, words)
                     return
                 except ChangedError:
                     if attempt == 2:
                         raise
+                    words = (
+                        f"the film does not show again the {work.count} pictures that an earlier run "
+                        "restored: they are done again",
+                    )
                     work.wipe()
 
-    def _restore(self, plan: FilmPlan, work: Work, replace: bool) -> Iterator[FilmEvent]:
+    def _head(self, plan: FilmPlan, earlier: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the head of the work; the model keeps to an earlier run's ways where that decides bytes."""
         model = self._model
-        height, width = plan.film.upright
-        earlier = work.earlier_head()
-        if earlier.get("settings") == plain(plan.settings(model.settings)):
+        source = identity_of(plan.film.path, earlier.get("input"))
+        head = plan.head(source, model.settings, model.describe(*plan.film.upright))
+        if earlier.get("settings") == head["settings"] and earlier.get("plan") != head["plan"]:
             model.go_on_as(earlier.get("plan", {}))
-        lost = work.begin(plan.head(model.settings, model.describe(height, width)))
-        words = [*plan.notes]
+            head = plan.head(source, model.settings, model.describe(*plan.film.upright))
+        return head
+
+    def _restore(
+        self, plan: FilmPlan, work: Work, replace: bool, further: tuple[str, ...]
+    ) -> Iterator[FilmEvent]:
+        model = self._model
+        head = self._head(plan, work.earlier_head())
+        lost = work.begin(head, anew=self._overwrite)
+        words = [*plan.notes, *further]
         if lost:
             words.append("what an earlier run had begun does not go with this one, and is done again")
         begun, clock = work.count, time.perf_counter()
@@ -119,8 +149,9 @@ class FilmBatch:
         with FilmLoop(plan, model, work) as loop:
             yield from loop
         yield FilmAssembling(plan)
-        finished, differences = assemble(plan, work)
-        sums = Sums.of(work.segments)
+        finished, unlike = assemble(plan, work)
+        sums = Sums.of(work.segments, loop.ending.lost)
+        unlike += loop.ending.notes(sums.pictures, sums.lost, plan.frames)
         ways: list[dict[str, Any]] = []
         for segment in work.segments:
             ways += [way for way in segment.plans if way not in ways]
@@ -130,8 +161,9 @@ class FilmBatch:
             settings=plain(plan.settings(model.settings)),
             how=ways,
             seconds=sums.seconds,
-            notes=[*plan.notes, *sums.notes(), *differences],
+            notes=[*plan.notes, *sums.notes(), *unlike],
             replace=replace,
+            content=head["input"]["sha256"],
         )
         fresh = work.count - begun
         work.remove()
@@ -143,7 +175,9 @@ class FilmBatch:
 
         clock = time.perf_counter()
         yield FilmStarted(plan, 0, ())
-        picture = decode(plan.film.path.read_bytes(), plan.task.name)
+        data = plan.film.path.read_bytes()
+        content = hashlib.sha256(data).hexdigest()
+        picture = decode(data, plan.task.name)
         clean: list[NDArray[Any]] = []
         ways: list[dict[str, Any]] = []
         repeated, before = 0, None
@@ -163,6 +197,40 @@ class FilmBatch:
         seconds = time.perf_counter() - clock
         settings = plain(plan.settings(self._model.settings))
         record = deliver(
-            plan, finished, settings=settings, how=ways, seconds=seconds, notes=picture.notes, replace=replace
+            plan,
+            finished,
+            settings=settings,
+            how=ways,
+            seconds=seconds,
+            notes=picture.notes,
+            replace=replace,
+            content=content,
         )
         yield FilmDone(plan, record, Sums(len(clean), 0, 0, 0, repeated, seconds), len(clean), seconds)
+
+
+def _done_whole(record: Record) -> bool:
+    """Tell whether each picture of a result was done whole, so that memory decided nothing."""
+    ways = record.plan if isinstance(record.plan, list) else [record.plan]
+    return bool(ways) and all(isinstance(way, dict) and way.get("whole") is True for way in ways)
+
+
+def _refuse_other_settings(task: Task, record: Record, settings: Mapping[str, Any]) -> None:
+    """Raise OutputError where a film of other settings stands finished: it may be the work of days."""
+    recorded = {name: value for name, value in record.settings.items() if name in settings}
+    names = differences(recorded, settings)
+    if names:
+        raise OutputError(
+            f"{task.path} stands finished with other settings ({', '.join(names)}): choose another -o, or "
+            "--overwrite replaces it."
+        )
+
+
+def _refuse_locked_folder(task: Task) -> None:
+    """Raise OutputError where a result cannot be written, before any work is done."""
+    folder = task.path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        what = "does not let you write" if folder.is_dir() else "is no folder"
+        raise OutputError(f"{task.path} cannot be written: {folder} {what}. Choose another -o.")

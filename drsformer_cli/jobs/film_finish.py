@@ -10,13 +10,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from drsformer_cli.errors import StorageError, UnreadableError
+import av
+
+from drsformer_cli.errors import OutputError, StorageError, UnreadableError
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.film_work import SegmentRecord, Work
 from drsformer_cli.jobs.manifest import Input, Manifest, Record, Result
 from drsformer_cli.jobs.resume import input_path
 from drsformer_cli.media.files import place_finished, sha256_of
-from drsformer_cli.media.remux import compare, finish, make_gif
+from drsformer_cli.media.remux import finish, make_gif
+from drsformer_cli.media.video_compare import compare, compare_gif
 from drsformer_cli.media.video_join import Part, join
 
 PATIENCE_SECONDS = 30.0
@@ -34,11 +37,11 @@ class Sums:
     seconds: float
 
     @classmethod
-    def of(cls, segments: Sequence[SegmentRecord]) -> Sums:
-        """Add segments up."""
+    def of(cls, segments: Sequence[SegmentRecord], lost: int = 0) -> Sums:
+        """Add segments up; `lost` packets came behind the last picture."""
         return cls(
             pictures=sum(len(one.times) for one in segments),
-            lost=sum(one.lost for one in segments),
+            lost=lost + sum(one.lost for one in segments),
             damaged=sum(one.damaged for one in segments),
             mended=sum(one.mended for one in segments),
             repeated=sum(one.repeated for one in segments),
@@ -58,7 +61,8 @@ class Sums:
 def assemble(plan: FilmPlan, work: Work) -> tuple[Path, list[str]]:
     """Make the whole film in the work folder; return it, and what differs from its source in words.
 
-    Raises StorageError, OutputError, and UnreadableError if there is not one picture.
+    Raises StorageError, UnreadableError if there is not one picture, and OutputError; if the segments do not
+    go together, they are thrown away.
     """
     if not work.count:
         raise UnreadableError(f"{plan.film.path} has no picture between --start and --end.")
@@ -77,14 +81,23 @@ def assemble(plan: FilmPlan, work: Work) -> tuple[Path, list[str]]:
     for one in work.segments:
         parts.append(Part(work.folder / one.file, flat[first : first + len(one.times)], one.order))
         first += len(one.times)
-    join(parts, pictures, vessel=plan.encoding.vessel, time_base=base, last=max(1, last))
+    try:
+        join(parts, pictures, vessel=plan.encoding.vessel, time_base=base, last=max(1, last))
+    except (av.error.FFmpegError, UnreadableError, IndexError) as error:
+        # the same segments would end every further run here
+        work.wipe()
+        raise OutputError(
+            f"the restored pictures of {plan.film.path} do not go together, and are thrown away ({error}): "
+            "run it again."
+        ) from error
     if plan.container == "gif":
         make_gif(pictures, final, work.folder)
-        return final, []
+        return final, compare_gif(final, work.count)
     alpha = "a" in plan.encoding.pixels[3:5]
-    finish(plan.film, pictures, final, plan.company, plan.encoding.codec, plan.cut, alpha=alpha)
+    name, codec = str(plan.task.path), plan.encoding.codec
+    kept, changes = finish(plan.film, pictures, final, plan.company, codec, plan.cut, alpha=alpha, name=name)
     pictures.unlink()
-    return final, compare(plan.film, final, plan.company, plan.cut, [time * base for time in flat])
+    return final, changes + compare(plan.film, final, kept, plan.cut, [time * base for time in flat])
 
 
 def rising(times: Sequence[int]) -> list[int]:
@@ -104,16 +117,23 @@ def deliver(
     seconds: float,
     notes: list[str],
     replace: bool,
+    content: str,
 ) -> Record:
     """Put a finished film into its place and record it in the folder's manifest.
 
-    Raises StorageError and OutputError.
+    `content` is the SHA-256 of the source that was restored. Raises StorageError, OutputError, and
+    UnreadableError if the source is another one by now.
     """
     task = plan.task
     path = plan.film.path
     status = path.stat()
+    if sha256_of(path) != content:
+        raise UnreadableError(
+            f"{path} was changed while it was restored, and no result is written: put it back and run it "
+            "again, or give --overwrite to begin anew."
+        )
     result = Result(finished.stat().st_size, 0, sha256_of(finished))
-    source = Input(input_path(task), status.st_size, status.st_mtime_ns, sha256_of(path))
+    source = Input(input_path(task), status.st_size, status.st_mtime_ns, content)
     with closing(_writer(task.folder)) as manifest:
         output = task.output.as_posix()
         manifest.intend(output, result.sha256)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from drsformer_cli.errors import StorageError, UsageError
 from drsformer_cli.jobs.manifest import Manifest
-from drsformer_cli.jobs.naming import Task, absolute, default_folder, plan_outputs, real
+from drsformer_cli.jobs.naming import Task, absolute, default_folder, file_key, plan_outputs, real
 from drsformer_cli.jobs.resume import without_earlier_results
 from drsformer_cli.media.discover import OUTPUT, Discovery, Source, discover
 from drsformer_cli.media.video import FILM_EXTENSIONS
@@ -57,7 +57,7 @@ def find_films(inputs: Sequence[str], output: str | None) -> FilmTasks:
         path = absolute(output)
         tasks = [Task(found.sources[0], path.parent, PurePath(path.name))]
     else:
-        tasks = _tasks(found.sources, folder)
+        tasks = _numbered(_tasks(found.sources, folder))
     _refuse_shared(tasks)
     return FilmTasks(tasks, found.skipped)
 
@@ -123,6 +123,30 @@ def _kept(task: Task) -> Task:
 def _writable(name: PurePath, extension: str) -> PurePath:
     """Return the name, as Matroska's where a container cannot be written: it holds whatever others hold."""
     return name if extension.lower() in CONTAINERS else name.with_name(name.name + ".mkv")
+
+
+def _numbered(tasks: Sequence[Task]) -> list[Task]:
+    """Number the names that became Matroska's where another film has the name already."""
+    taken = {_place(task) for task in tasks if not _renamed(task)}
+    result = []
+    for task in tasks:
+        output, number = task.output, 1
+        while _renamed(task) and _place(task) in taken:
+            number += 1
+            name = f"{output.stem}-{number}{output.suffix}"
+            task = dataclasses.replace(task, output=output.with_name(name))
+        if _renamed(task):
+            taken.add(_place(task))
+        result.append(task)
+    return result
+
+
+def _renamed(task: Task) -> bool:
+    return task.source.path is not None and task.source.path.suffix.lower() not in CONTAINERS
+
+
+def _place(task: Task) -> tuple[str, str]:
+    return str(task.folder), file_key(task.output.as_posix())
 
 
 def _refuse_shared(tasks: Sequence[Task]) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 from drsformer_cli import __version__
 from drsformer_cli.errors import UsageError
-from drsformer_cli.jobs.film_work import identity_of
+from drsformer_cli.jobs.film_work import without_memory
+from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.media.remux import Company, Cut, keep_company
 from drsformer_cli.media.video import Film, probe
-from drsformer_cli.media.video_codec import Encoding, choose, container_of
+from drsformer_cli.media.video_codec import CODECS, Encoding, check_options, choose, container_of
 from drsformer_cli.media.video_pixels import Pixels
 
 #: Pixels of a segment: what a crash may cost is the work on so many, or on LEAST pictures.
@@ -30,6 +31,11 @@ class Wish:
     preset: str | None = None
     start: Fraction | None = None
     end: Fraction | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for what no film can have."""
+        if self.codec in CODECS:
+            check_options(self.codec, self.crf, self.preset)
 
 
 @dataclass(frozen=True)
@@ -101,18 +107,28 @@ class FilmPlan:
     def _cut(self) -> list[str | None]:
         return [None if time is None else str(time) for time in (self.cut.start, self.cut.end)]
 
-    def head(self, model: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what must be the same for segments of two runs to go together. Raises OSError."""
+    def head(
+        self, source: Mapping[str, Any], model: Mapping[str, Any], plan: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return what must be the same for segments of two runs to go together; `source` identifies the film.
+
+        How much memory there is decides nothing where pictures are done whole.
+        """
         import av
 
-        assert self.film.path is not None
-        return {
-            "input": identity_of(self.film.path),
-            "settings": self.settings(model),
-            "plan": dict(plan),
-            "segment": self.segment,
-            "versions": {"derain": __version__, "av": av.__version__, **_libraries(av.library_versions)},
-        }
+        settings = self.settings(model)
+        if plan.get("whole") is True:
+            settings = without_memory(settings)
+            plan = {name: value for name, value in plan.items() if name not in ("limit", "memory")}
+        return plain(
+            {
+                "input": dict(source),
+                "settings": settings,
+                "plan": dict(plan),
+                "segment": self.segment,
+                "versions": {"derain": __version__, "av": av.__version__, **_libraries(av.library_versions)},
+            }
+        )
 
     def words(self) -> list[str]:
         """Return in lines what is kept, converted and dropped."""

@@ -1,7 +1,8 @@
 """The work folder of one film: finished segments, and a manifest that tells what they are.
 
 It lies beside the result under a hidden name. Its first line holds all that decides the bytes of a segment;
-when anything of that differs, the work begins anew. Each further line is a finished segment: the line is
+when anything of that differs, its segments are of no use, and are given up only when that is asked for. Each
+further line is a finished segment: the line is
 written when the file stands complete. A last line cut short is dropped, with its segment.
 """
 
@@ -14,19 +15,20 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from drsformer_cli.errors import StorageError
+from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.media.files import make_folder, sha256_of, sweep_partials, write_atomically
 from drsformer_cli.media.video_frames import Known
 
 MANIFEST = "manifest.jsonl"
 LOCK = "lock"
-VERSION = 1
+VERSION = 2
 EDGE = 1 << 20  # bytes at either end of the input that identify it
 
 
@@ -60,23 +62,41 @@ class SegmentRecord:
     plans: list[dict[str, Any]] = field(default_factory=list)
 
 
-def identity_of(path: Path) -> dict[str, Any]:
-    """Return what identifies an input without reading all of it. Raises OSError."""
+def identity_of(path: Path, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what identifies an input: `known`, if that is what it is still. Raises OSError.
+
+    The time of change vouches for `known` beside the size and both ends; without it the whole content does.
+    """
+    known = known or {}
     status = path.stat()
-    digest = hashlib.sha256()
+    edges = hashlib.sha256()
     with path.open("rb") as file:
-        digest.update(file.read(EDGE))
+        edges.update(file.read(EDGE))
         file.seek(max(0, status.st_size - EDGE))
-        digest.update(file.read(EDGE))
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "edges": digest.hexdigest()}
+        edges.update(file.read(EDGE))
+    now = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "edges": edges.hexdigest()}
+    if all(known.get(key) == value for key, value in now.items()) and "sha256" in known:
+        return dict(known)
+    content = sha256_of(path)
+    return dict(known) if known.get("sha256") == content else {**now, "sha256": content}
 
 
-def sweep_work(output: Path) -> None:
-    """Remove what a run left that was killed after its film stood complete, unless another run uses it."""
+def without_memory(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without the memory to keep to, which decides nothing where pictures are done whole."""
+    return {name: value for name, value in settings.items() if name != "memory"}
+
+
+def sweep_work(output: Path, settings: Mapping[str, Any]) -> None:
+    """Remove what a run left that was killed after its film stood complete, unless another run uses it.
+
+    Segments of other settings than the film's are somebody's unfinished work, and stay.
+    """
     work = Work(output)
     if work.folder.is_dir():
         with suppress(StorageError), work:
-            pass
+            earlier = work.earlier_head().get("settings", {})
+            if not work.earlier_count() or without_memory(earlier) == without_memory(settings):
+                work.wipe()
 
 
 class Work:
@@ -86,6 +106,7 @@ class Work:
         self.output = output
         self.folder = output.parent / f".{output.name}.derain-work"
         self.segments: list[SegmentRecord] = []
+        self._begun = False
         self._lock = FileLock(self.folder / LOCK)
 
     def __enter__(self) -> Work:
@@ -102,13 +123,17 @@ class Work:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the folder; without a finished segment it goes away."""
-        if not self.segments:
+        """Let go of the folder; without a finished segment it goes away.
+
+        What lies there that was not taken up, because something came between, is left as it is.
+        """
+        empty = not self.segments and (self._begun or not (self.folder / MANIFEST).exists())
+        if empty:
             for path in self.folder.iterdir():
                 if path.name != LOCK:
                     path.unlink(missing_ok=True)
         self._lock.release()
-        if not self.segments:
+        if empty:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     # ---- going on
@@ -118,26 +143,35 @@ class Work:
         lines = self._lines()
         return lines[0].get("head", {}) if lines else {}
 
-    def begin(self, head: Mapping[str, Any]) -> bool:
-        """Take up the segments of an earlier run with the same head, else begin anew.
+    def earlier_count(self) -> int:
+        """Return how many pictures an earlier run finished, as its manifest says."""
+        return sum(len(line.get("segment", {}).get("times", ())) for line in self._lines()[1:])
 
-        Returns whether earlier work had to be thrown away. Raises StorageError.
+    def begin(self, head: Mapping[str, Any], *, anew: bool = False) -> bool:
+        """Take up the segments of an earlier run with the same head; without any, begin.
+
+        `anew` throws those of another head away. Returns whether earlier work is lost. Raises OutputError for
+        segments of another head otherwise, and StorageError.
         """
         head = plain({"v": VERSION, **head})
         lines = self._lines()
         sweep_partials(self.folder)
-        if lines and lines[0].get("head") == head:
-            self.segments = self._sound(lines[1:])
-            self._rewrite(head)
-            return len(self.segments) < len(lines) - 1
-        self.segments = []
-        self.wipe()
+        fits = bool(lines) and lines[0].get("head") == head
+        count = self.earlier_count()
+        if count and not fits and not anew:
+            raise OutputError(_unlike(self.output, count, lines[0].get("head", {}), head))
+        segments = self._sound(lines[1:]) if fits else []
+        if not fits:
+            self.wipe()
+        self.segments = segments
         self._rewrite(head)
-        return bool(lines)
+        self._begun = True
+        return len(segments) < len(lines) - 1
 
     def wipe(self) -> None:
-        """Throw all finished segments away."""
+        """Throw all finished segments away; the manifest goes first, so that none is missed in it."""
         self.segments = []
+        (self.folder / MANIFEST).unlink(missing_ok=True)
         for path in self.folder.iterdir():
             if path.name != LOCK:
                 with suppress(OSError):
@@ -162,13 +196,17 @@ class Work:
         return lines
 
     def _sound(self, lines: list[dict[str, Any]]) -> list[SegmentRecord]:
-        """Return the segments up to the first that is missing or not as it was written."""
+        """Return the segments up to the first that is missing, not as it was written, or not in its turn."""
         sound: list[SegmentRecord] = []
+        times: list[int] = []
         for entry in lines:
             try:
                 record = SegmentRecord(**entry["segment"])
                 path = self.folder / record.file
                 if path.stat().st_size != record.size or sha256_of(path) != record.sha256:
+                    break
+                times = [*times[-1:], *record.times]
+                if any(later <= time for time, later in pairwise(times)):
                     break
             except (OSError, KeyError, TypeError):
                 break
@@ -220,3 +258,31 @@ class Work:
     def remove(self) -> None:
         """Remove the folder; the finished film stands in its place."""
         self.segments = []
+
+
+def _unlike(output: Path, count: int, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return in a sentence why finished segments do not go with this run."""
+    have = f"{count} pictures of {output} were restored by an earlier run"
+    if earlier.get("v") == VERSION and earlier.get("input") != now.get("input"):
+        return f"{have}, and the input has changed since: give another -o, or --overwrite to begin anew."
+    if any(earlier.get(name) != now.get(name) for name in ("v", "versions", "segment")):
+        return f"{have} with another version of derain or its libraries: give --overwrite to begin anew."
+    names = [*differences(earlier.get("settings", {}), now.get("settings", {}))]
+    names += [name for name in differences(earlier.get("plan", {}), now.get("plan", {})) if name not in names]
+    words = f" ({', '.join(names)})" if names else ""
+    return (
+        f"{have} with other settings{words}: give those again to go on there, another -o, or --overwrite "
+        "to begin anew."
+    )
+
+
+def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names of what differs between two sets of settings, those within others on their own."""
+    names: list[str] = []
+    for name in sorted({*earlier, *now}):
+        old, new = earlier.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            names += differences(old, new)
+        elif old != new or (name in earlier) != (name in now):
+            names.append(name)
+    return names

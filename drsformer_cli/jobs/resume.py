@@ -99,7 +99,7 @@ def decide(
     if _identity(task.path, status) in inputs:
         raise input_in_the_way(task)
     if stat.S_ISDIR(status.st_mode):
-        raise OutputError(f"{task.path} is a folder: choose another -o or a --suffix.")
+        raise OutputError(f"{task.path} is a folder: choose another name with -o.")
     if overwrite:
         return Decision(replace=True)
     record = manifest.record(output)
@@ -118,9 +118,7 @@ def decide(
 def input_in_the_way(task: Task) -> OutputError:
     """Return the error for a result whose place is that of an input."""
     place = task.url or task.path
-    return OutputError(
-        f"{place} is itself an input and is never overwritten: choose another -o or a --suffix."
-    )
+    return OutputError(f"{place} is itself an input and is never overwritten: choose another name with -o.")
 
 
 def _in_the_way(task: Task) -> OutputError:

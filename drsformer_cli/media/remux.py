@@ -6,8 +6,8 @@ does so or does not.
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,8 +33,6 @@ _INSTEAD: dict[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
 }
 _NAMES = {"mp4": "MP4", "mov": "QuickTime", "matroska": "Matroska", "webm": "WebM"}
 _STYLED = ("ass", "ssa")
-#: Differences of timestamps that are none, in seconds: a tick of an ordinary time base, and one of Matroska.
-_EXACT, _COARSE = Fraction(1, 90000), Fraction(1, 1000)
 #: Matroska keeps cover art as an attachment.
 ATTACH = "attach"
 #: Tags that MP4's own boxes hold; others need its free-form list.
@@ -136,21 +134,38 @@ def _settle(film: Film, container: str, track: Track) -> tuple[Copy | None, str]
     if _tried(film, container, [Copy(track)]):
         return Copy(track), ""
     name = _NAMES[container]
+    found = _other_way(film, container, track, ("-t", "0.2"), None)
+    if found is None:
+        return None, f"{track.words} dropped: {name} does not hold it"
+    copy, words = found
+    return copy, f"{track.words} becomes {words}: {name} does not hold it as it is"
+
+
+def _other_way(
+    film: Film, container: str, track: Track, stretch: Sequence[str], folder: Path | None
+) -> tuple[Copy, str] | None:
+    """Return what a container takes instead of a track as it is, and its name; None for nothing."""
     instead = _INSTEAD.get((track.kind, container))
-    if instead is not None:
-        encoder, options, words = instead
-        copy = Copy(track, encoder, options)
-        if _tried(film, container, [copy]):
-            loss = ", without its styling" if track.codec in _STYLED else ""
-            return copy, f"{track.words} becomes {words}{loss}: {name} does not hold it as it is"
-    return None, f"{track.words} dropped: {name} does not hold it"
+    if instead is None:
+        return None
+    encoder, options, words = instead
+    copy = Copy(track, encoder, options)
+    if not _tried(film, container, [copy], stretch, folder):
+        return None
+    return copy, words + (", without its styling" if track.codec in _STYLED else "")
 
 
-def _tried(film: Film, container: str, copies: Sequence[Copy]) -> bool:
-    """Tell whether ffmpeg writes a file with these tracks."""
-    with tempfile.TemporaryDirectory(prefix="derain-") as folder:
-        place = Path(folder) / "trial"
-        words = ["-t", "0.2", "-i", f"file:{film.path}", *_maps(copies, 0), "-f", container, f"file:{place}"]
+def _tried(
+    film: Film,
+    container: str,
+    copies: Sequence[Copy],
+    stretch: Sequence[str] = ("-t", "0.2"),
+    folder: Path | None = None,
+) -> bool:
+    """Tell whether ffmpeg writes a file with these tracks: of their beginning, unless told otherwise."""
+    with tempfile.TemporaryDirectory(prefix="derain-", dir=folder) as made:
+        place = Path(made) / "trial"
+        words = [*stretch, "-i", f"file:{film.path}", *_maps(copies, 0), "-f", container, f"file:{place}"]
         try:
             run_tool(words, place)
         except ToolError:
@@ -168,15 +183,63 @@ def _maps(copies: Sequence[Copy], first: int, source: int = 0) -> Iterator[str]:
 
 
 def finish(
-    film: Film, pictures: Path, target: Path, company: Company, codec: str, cut: Cut, *, alpha: bool
-) -> None:
+    film: Film,
+    pictures: Path,
+    target: Path,
+    company: Company,
+    codec: str,
+    cut: Cut,
+    *,
+    alpha: bool,
+    name: str,
+) -> tuple[Company, list[str]]:
     """Write the final film: the restored picture track, and all that goes with it, from the source.
 
-    Raises StorageError if the disk is full, and OutputError if ffmpeg fails.
+    A track that cannot be copied to its end is converted or dropped. Returns what became of the tracks, and
+    of those in words. Raises StorageError if the disk is full, and OutputError, which says `name`, if ffmpeg
+    fails.
     """
+    try:
+        _write(film, pictures, target, company, codec, cut, alpha=alpha)
+        return company, []
+    except ToolError as error:
+        kept, notes = _without_broken(film, company, cut, target.parent)
+        if not notes:
+            raise OutputError(f"{name} could not be put together (ffmpeg: {error}).") from None
+    try:
+        _write(film, pictures, target, kept, codec, cut, alpha=alpha)
+    except ToolError as error:
+        raise OutputError(f"{name} could not be put together (ffmpeg: {error}).") from None
+    return kept, notes
+
+
+def _without_broken(film: Film, company: Company, cut: Cut, folder: Path) -> tuple[Company, list[str]]:
+    """Try each track alone, from its beginning to its end; return what is left, and what is not in words."""
+    stretch = _stretch(film, cut)
+    copies: list[Copy] = []
+    notes: list[str] = []
+    for copy in company.copies:
+        if copy.encoder == ATTACH or _tried(film, company.container, [copy], stretch, folder):
+            copies.append(copy)
+            continue
+        found = None
+        if copy.encoder == "copy":
+            found = _other_way(film, company.container, copy.track, stretch, folder)
+        if found is None:
+            notes.append(f"{copy.track.words} dropped: it is damaged, and cannot be written")
+        else:
+            copies.append(found[0])
+            notes.append(f"{copy.track.words} becomes {found[1]}: it is damaged, and cannot be copied")
+    return Company(company.container, tuple(copies), company.notes), notes
+
+
+def _write(
+    film: Film, pictures: Path, target: Path, company: Company, codec: str, cut: Cut, *, alpha: bool
+) -> None:
+    """Put everything together. Raises ToolError and StorageError."""
     container, arranged = company.container, company.arranged(film)
     place = arranged.index(None)
-    words = [*_display(film), "-i", f"file:{pictures}", *_stretch(cut), "-i", f"file:{film.path}"]
+    words = [*_display(film), "-i", f"file:{pictures}", *_stretch(film, cut), "-i", f"file:{film.path}"]
     for number, copy in enumerate(arranged):
         if copy is None:
             words += ["-map", "0:v:0", f"-c:{number}", "copy"]
@@ -192,31 +255,48 @@ def finish(
         words += [f"-metadata:s:{place}", "alpha_mode=1"]
     words += ["-copyts", "-avoid_negative_ts", "disabled"]
     if cut.start is not None:
-        words += ["-output_ts_offset", f"{-float(cut.start):.6f}", "-copypriorss", "0"]
+        words += ["-output_ts_offset", f"{-float(cut.start):.6f}", "-copypriorss", "0", *_end(film, cut)]
     words += _container_words(film, container, codec, place)
-    try:
-        run_tool([*words, "-f", container, f"file:{target}"], target)
-    except ToolError as error:
-        raise OutputError(f"{target.name} could not be put together (ffmpeg: {error}).") from None
+    run_tool([*words, "-f", container, f"file:{target}"], target)
 
 
 def _display(film: Film) -> list[str]:
     """Options of the restored track's file that give it the display matrix of the source."""
-    mirrored, quarters = film.turn
     if film.matrix is None:
         return []
+    a, b, _, c, d = film.matrix[:5]
+    mirrored = a * d - b * c < 0
     # ffmpeg mirrors after it has turned
-    words = ["-display_rotation", str((-90 if mirrored else 90) * quarters)]
-    return words + (["-display_hflip"] if mirrored else [])
+    degrees = math.degrees(math.atan2(-b, -a if mirrored else a))
+    return ["-display_rotation", f"{degrees:.6f}", *(["-display_hflip"] if mirrored else [])]
 
 
-def _stretch(cut: Cut) -> list[str]:
+def _stretch(film: Film, cut: Cut) -> list[str]:
+    """Options of the source that cut it: ffmpeg counts from the container's beginning, not the pictures'.
+
+    What a seek brings too early is left out by comparing bare timestamps with -ss: it has to be one of them
+    where the container does not begin at 0.
+    """
     words = []
+    if cut.start is not None and _begins_late(film):
+        start = (film.start or 0) * film.time_base + cut.start
+        return ["-seek_timestamp", "1", "-ss", f"{float(start):.6f}"]
     if cut.start is not None:
-        words += ["-ss", f"{float(cut.start):.6f}"]
+        words += ["-ss", f"{float(cut.start + film.ahead):.6f}"]
     if cut.end is not None:
-        words += ["-to", f"{float(cut.end):.6f}"]
+        words += ["-to", f"{float(cut.end + film.ahead):.6f}"]
     return words
+
+
+def _begins_late(film: Film) -> bool:
+    return (film.start or 0) * film.time_base > film.ahead
+
+
+def _end(film: Film, cut: Cut) -> list[str]:
+    """Options of the result that end it, for a source that `_stretch` could not end."""
+    if cut.start is None or cut.end is None or not _begins_late(film):
+        return []
+    return ["-to", f"{float((film.start or 0) * film.time_base + cut.end):.6f}"]
 
 
 def _disposition(track: Track) -> str:
@@ -267,57 +347,3 @@ def make_gif(pictures: Path, target: Path, folder: Path) -> None:
         run_tool([*words, "-enc_time_base", "1:100", "-loop", "0", "-f", "gif", f"file:{target}"], target)
     except ToolError as error:
         raise OutputError(f"{target.name} could not be put together (ffmpeg: {error}).") from None
-
-
-def compare(film: Film, finished: Path, company: Company, cut: Cut, times: Sequence[Fraction]) -> list[str]:
-    """Read a finished film and its source packet by packet; return in words what is not as it should be.
-
-    `times` are those of the restored pictures, in seconds. Raises OutputError if pictures are missing.
-    """
-    arranged = company.arranged(film)
-    before = arranged.index(None)
-    there = _packets_of(finished)
-    shown = sorted(time for time, _ in there[before])
-    if len(shown) != len(times):
-        raise OutputError(f"{finished.name} came out with {len(shown)} pictures instead of {len(times)}.")
-    shift = cut.start or Fraction(0)
-    words = []
-    worst = max(abs(time - shift - seen) for time, seen in zip(times, shown, strict=True))
-    if worst > _EXACT:
-        words.append(f"timestamps of pictures differ from the source by up to {float(worst) * 1000:.3f} ms")
-    if not cut.whole:
-        return words
-    here = _packets_of(film.path)
-    for number, copy in enumerate(arranged):
-        if copy is None or copy.track.kind == "attachment" or copy.encoder == ATTACH:
-            continue
-        mine, theirs = there.get(number, []), here.get(copy.track.index, [])
-        if copy.encoder == "copy" and (len(mine) != len(theirs) or _bytes(mine) != _bytes(theirs)):
-            words.append(
-                f"{copy.track.words}: {len(mine)} of {len(theirs)} packets, "
-                f"{_bytes(mine)} of {_bytes(theirs)} bytes"
-            )
-        elif copy.encoder == "copy" and mine and abs(mine[0][0] - theirs[0][0]) > _COARSE:
-            words.append(
-                f"{copy.track.words} begins at {float(mine[0][0]):.3f} s "
-                f"instead of {float(theirs[0][0]):.3f} s"
-            )
-    return words
-
-
-def _bytes(packets: Sequence[tuple[Fraction, int]]) -> int:
-    return sum(size for _, size in packets)
-
-
-def _packets_of(path: Path) -> dict[int, list[tuple[Fraction, int]]]:
-    """Return (time in seconds, size) of each packet by track, as far as a file can be read."""
-    packets: dict[int, list[tuple[Fraction, int]]] = defaultdict(list)
-    with av.open(str(path), metadata_errors="replace") as container:
-        try:
-            for packet in container.demux():
-                if packet.size:
-                    time = packet.pts if packet.pts is not None else packet.dts or 0
-                    packets[packet.stream_index].append((time * Fraction(packet.time_base), packet.size))
-        except av.error.FFmpegError:
-            pass  # the end of a source that is cut short
-    return packets

@@ -76,7 +76,7 @@ _REFUSED = {
     "dds": "is a texture for games, not a photograph; convert it to PNG first.",
     "icon": "is an icon or a cursor, not a photograph; convert it to PNG first.",
     "pam": "is a PAM picture, which is not supported; convert it to PNG first.",
-    "film": "is a film, not a picture.",
+    "film": "is a film, not a picture: give it to `derain video`.",
 }
 
 

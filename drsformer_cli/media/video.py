@@ -25,6 +25,8 @@ FILM_EXTENSIONS = frozenset(
 )
 #: Demuxers of single pictures, by the end of their names.
 _STILL = ("_pipe", "image2", "ico", "apng")
+#: Brands of pictures in the boxes of MP4; those of their sequences are not among them.
+_STILL_BRANDS = frozenset({"avif", "mif1", "miaf", "heic", "heix", "heim", "heis"})
 _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 _DEFINITE = ("top first", "bottom first", "top coded first (swapped)", "bottom coded first (swapped)")
 _CHROMA = ("left", "center", "topleft", "top", "bottomleft", "bottom")
@@ -85,6 +87,7 @@ class Film:
         fields: how interlaced fields are stored, empty for progressive film.
         light: side data of HDR film: its raw bytes by kind.
         chapters: how many there are.
+        ahead: seconds from the container's beginning to that of the picture track.
         frames: how many there seem to be; None if nothing says so.
         cautions: what the reading of the file left open, in words.
     """
@@ -110,6 +113,7 @@ class Film:
     light: Mapping[str, bytes]
     metadata: Mapping[str, str]
     chapters: int = 0
+    ahead: Fraction = Fraction(0)
     cautions: tuple[str, ...] = ()
 
     @property
@@ -144,7 +148,8 @@ def probe(path: Path) -> Film:
 
 def _read(path: Path, container: Any) -> Film:
     tracks = tuple(_track(stream) for stream in container.streams)
-    if container.format.name.endswith(_STILL):
+    brand = container.metadata.get("major_brand", "").strip()
+    if container.format.name.endswith(_STILL) or brand in _STILL_BRANDS:
         raise UnsupportedError(f"{path} is a single picture: give it to derain without the word video.")
     pictures = [track for track in tracks if track.kind == "video" and not track.cover]
     if not pictures:
@@ -188,6 +193,7 @@ def _read(path: Path, container: Any) -> Film:
         light=_light(frame),
         metadata=dict(container.metadata),
         chapters=len(container.chapters()),
+        ahead=_ahead(container, stream),
         cautions=tuple(_cautions(frame, matrix)),
     )
 
@@ -196,9 +202,8 @@ def _track(stream: Any) -> Track:
     disposition = int(stream.disposition.value)
     context = stream.codec_context
     name = stream.type
-    codec = context.name if context is not None else _tag(stream)
-    if name == "video" and context is not None:
-        codec = {"libdav1d": "av1", "libvpx-vp9": "vp9"}.get(codec, codec)
+    # a decoder is called otherwise than what it decodes: mp3float, libdav1d
+    codec = context.codec.canonical_name if context is not None else _tag(stream)
     return Track(
         index=stream.index,
         kind=name,
@@ -258,7 +263,27 @@ def _is_encrypted(path: Path, index: int) -> bool:
 def _seconds(container: Any, stream: Any) -> float | None:
     if stream.duration:
         return float(stream.duration * stream.time_base)
+    end = end_tag(stream)
+    if end is not None:  # the container's is that of the longest track
+        return max(0.0, float(end - (stream.start_time or 0) * stream.time_base)) or None
     return container.duration / av.time_base if container.duration else None
+
+
+def _ahead(container: Any, stream: Any) -> Fraction:
+    if container.start_time is None:
+        return Fraction(0)
+    begin = (stream.start_time or 0) * Fraction(stream.time_base)
+    return max(Fraction(0), begin - Fraction(container.start_time, av.time_base))
+
+
+def end_tag(stream: Any) -> Fraction | None:
+    """Return the time in seconds at which a track ends, as Matroska notes it; None if it does not."""
+    text = stream.metadata.get("DURATION", "")
+    try:
+        hours, minutes, seconds = text.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    except ValueError:
+        return None
 
 
 def _matrix(frame: Any) -> tuple[int, ...] | None:

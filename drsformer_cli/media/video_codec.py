@@ -188,9 +188,11 @@ def _choose_pixels(film: Film, pixels: Pixels, name: str, container: str) -> tup
         return format, notes
     depth = pixels.depth
     for bits in [b for b in (8, 10, 12, 16) if b >= depth] + [b for b in (12, 10, 8) if b < depth]:
-        for layout in _wider(format, alpha, gif=film.container == "gif"):
+        for layout in _wider(format, alpha, container, gif=film.container == "gif"):
             candidate = layout if bits == 8 else f"{layout}{bits}le"
             if candidate in taken and not (odd and _halved(candidate)):
+                if layout in ("bgra", "bgr0"):  # the same samples, packed
+                    return candidate, notes
                 what = f"{format} becomes {candidate}, which {name} can take"
                 return candidate, [*notes, what + (f"; {depth} bits become {bits}" if bits < depth else "")]
     raise UnsupportedError(
@@ -202,17 +204,20 @@ def _halved(format: str) -> bool:
     return any(kind in format for kind in ("420", "422", "440", "411", "410"))
 
 
-def _wider(format: str, alpha: bool, *, gif: bool) -> list[str]:
-    """Return 8-bit layouts that hold at least what a format has, the smallest first."""
+def _wider(format: str, alpha: bool, container: str, *, gif: bool) -> list[str]:
+    """Return 8-bit layouts that hold at least what a format has, the smallest first.
+
+    `gif` tells that the film is one: few players show other than 4:2:0 of what was made of it.
+    """
     a = "a" if alpha else ""
     if format.startswith("gray"):
         return ["gray", "yuv420p"]
+    if format.startswith("gbr") and container == "gif":
+        return ["bgra" if alpha else "bgr0", f"yuv{a}444p"]
+    if format.startswith("gbr") and gif:
+        return [f"yuv{a}420p", f"yuv{a}444p"]
     if format.startswith("gbr"):
-        return (
-            [f"yuv{a}420p", f"yuv{a}444p"]
-            if gif
-            else ["gbrap" if alpha else "gbrp", f"yuv{a}444p", f"yuv{a}420p"]
-        )
+        return ["gbrap" if alpha else "gbrp", f"yuv{a}444p", f"yuv{a}420p"]
     order = [f"yuv{a}{kind}p" for kind in ("420", "422", "440", "444")]
     for index, kind in enumerate(("420", "422", "440", "444")):
         if kind in format:
@@ -220,17 +225,20 @@ def _wider(format: str, alpha: bool, *, gif: bool) -> list[str]:
     return order[1:] + order[:1]  # 4:1:1 and 4:1:0
 
 
-def _options(name: str, chosen: Codec, crf: int | None, preset: str | None) -> dict[str, str]:
-    if crf is not None and (chosen.crf is None or crf > chosen.most_crf):
-        most = (
-            f"goes from 0 to {chosen.most_crf} for {name}"
-            if chosen.crf is not None
-            else f"does not go with {name}"
-        )
-        raise UsageError(f"--crf {crf} {most}.")
+def check_options(name: str, crf: int | None, preset: str | None) -> None:
+    """Raise UsageError for a quality or speed that a codec does not have."""
+    chosen = CODECS[name]
+    if crf is not None and chosen.crf is None:
+        raise UsageError(f"--crf does not go with --codec {name}: leave it out.")
+    if crf is not None and crf > chosen.most_crf:
+        raise UsageError(f"--crf {crf} is too much for {name}: give a number from 0 to {chosen.most_crf}.")
     if preset is not None and preset not in chosen.presets:
         known = f"give one of {', '.join(chosen.presets)}" if chosen.presets else "leave it out"
         raise UsageError(f"--preset {preset} is not known to {name}: {known}.")
+
+
+def _options(name: str, chosen: Codec, crf: int | None, preset: str | None) -> dict[str, str]:
+    check_options(name, crf, preset)
     quality = str(chosen.crf if crf is None else crf)
     speed = preset or chosen.preset or ""
     if name in ("h264", "h265"):
@@ -305,7 +313,7 @@ def _light_words(film: Film, name: str) -> list[str]:
 def _colour(film: Film, pixels: Pixels, format: str) -> tuple[int, int, int, int]:
     """Return primaries, transfer, matrix and range for the encoder."""
     colour = film.colour
-    if pixels.rgb and not format.startswith("gbr"):
+    if pixels.rgb and not av.VideoFormat(format).is_rgb:
         return colour.primaries, colour.transfer, (1 if film.height >= HD_LINES else 6), 1
     return colour.primaries, colour.transfer, colour.matrix, colour.range
 
@@ -331,11 +339,7 @@ class Segment:
         """Encode a planar picture that is shown at `pts`, in the film's time base."""
         encoding = self._encoding
         if frame.format.name != encoding.pixels:
-            frame = frame.reformat(
-                format=encoding.pixels,
-                dst_colorspace="ITU709" if encoding.colour[2] == 1 else "ITU601",
-                interpolation="BICUBIC",
-            )
+            frame = _reformatted(frame, encoding)
         self._first = pts if self._first is None else self._first
         frame.pts = pts - self._first
         frame.time_base = self._stream.codec_context.time_base
@@ -357,6 +361,31 @@ class Segment:
             packet.duration = 1
             self.order.append(number)
             self._file.mux(packet)
+
+
+def _reformatted(frame: Any, encoding: Encoding) -> Any:
+    """Return a planar picture in the pixel format of the encoder: the same colours, of the same range."""
+    if frame.format.is_rgb:
+        rgb = av.VideoFormat(encoding.pixels).is_rgb
+        there = "ITU709" if encoding.colour[2] == 1 else "ITU601"
+        # the frame has no matrix of its own
+        return frame.reformat(
+            format=encoding.pixels,
+            dst_colorspace=None if rgb else there,
+            dst_color_range=None if rgb else "MPEG",
+            interpolation="BICUBIC",
+        )
+    # any matrix and range will do if they are the same on both sides; grey is of full range to the scaler
+    full = encoding.colour[3] == 2 or len(frame.format.components) == 1
+    frame.colorspace, frame.color_range = 5, 2 if full else 1
+    return frame.reformat(
+        format=encoding.pixels,
+        src_colorspace="ITU601",
+        dst_colorspace="ITU601",
+        src_color_range="JPEG" if full else "MPEG",
+        dst_color_range="JPEG" if full else "MPEG",
+        interpolation="BICUBIC",
+    )
 
 
 _DEPTH = range(64)  # no codec keeps more pictures back

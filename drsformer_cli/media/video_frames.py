@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
 from drsformer_cli.errors import UnreadableError
-from drsformer_cli.media.video import Film, open_decoder
+from drsformer_cli.media.video import Film, end_tag, open_decoder
 from drsformer_cli.media.video_pixels import Pixels, plane_of
 
 #: How far before the place to go on from reading begins, in pictures, so that the decoder has all it needs.
@@ -20,6 +21,8 @@ RUN_UP = 64
 #: Pictures that must be found again, equal byte for byte, before the ones behind them are believed.
 PROOF = 16
 DIGEST_BYTES = 8
+#: Seconds by which a file may end before its time without a word.
+SLACK = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,31 @@ class Shot:
     mended: bool
 
 
+@dataclass
+class Ending:
+    """How the reading of a film ended; filled in when it has.
+
+    Attributes:
+        lost: packets behind the last picture that could not be decoded.
+        early: whether the file ends before it says it does, or cannot be read to its end.
+        even: whether pictures follow each other at a constant rate for a time that is known: then their
+            number is.
+    """
+
+    lost: int = 0
+    early: bool = False
+    even: bool = False
+
+    def notes(self, pictures: int, lost: int, expected: int | None) -> list[str]:
+        """Return in words what is missing, of `expected` pictures, where `pictures` were found."""
+        of = f": {pictures} of about {expected} pictures" if expected and expected > pictures else ""
+        if self.early:
+            return [f"the source ends early{of}"]
+        if self.even and expected and pictures + lost < expected - max(2, expected // 50):
+            return [f"the source is damaged on the way{of}"]
+        return []
+
+
 class ChangedError(Exception):
     """The film does not show again the pictures that were seen in it."""
 
@@ -70,20 +98,22 @@ def shots(
     end: Fraction | None = None,
     known: Sequence[Known] = (),
     count: int = 0,
+    ending: Ending | None = None,
 ) -> Iterator[Shot]:
     """Yield the pictures with start <= time < end, in seconds, in the order they are shown.
 
     After an interruption: `count` pictures were seen before, `known` are the last of them (at least `PROOF`,
-    or all), and those behind them are yielded. Raises ChangedError if the known ones are not found, and
-    UnreadableError if nothing can be decoded.
+    or all), and those behind them are yielded. `ending` is filled in at the end. Raises ChangedError if the
+    known ones are not found, UnreadableError if nothing can be decoded, OSError if the file cannot be read.
     """
+    ending = Ending() if ending is None else ending
     if count > 2 * RUN_UP:
         try:
-            yield from _Reader(film, pixels, start, end).resumed(known, count)
+            yield from _Reader(film, pixels, start, end, ending).resumed(known, count)
             return
         except _NotFoundError:
             pass  # some films cannot be entered in the middle: read them from their beginning
-    reader = _Reader(film, pixels, start, end)
+    reader = _Reader(film, pixels, start, end, ending)
     for shot in reader.all():
         if shot.index < count:
             place = shot.index - (count - len(known))
@@ -98,8 +128,10 @@ def shots(
 class _Reader:
     """Decodes once through a film."""
 
-    def __init__(self, film: Film, pixels: Pixels, start: Fraction | None, end: Fraction | None) -> None:
-        self.film, self._pixels = film, pixels
+    def __init__(
+        self, film: Film, pixels: Pixels, start: Fraction | None, end: Fraction | None, ending: Ending
+    ) -> None:
+        self.film, self._pixels, self._ending = film, pixels, ending
         self.index = 0
         self._origin = film.start or 0
         self._first = None if start is None else self._origin + start / film.time_base
@@ -172,7 +204,7 @@ class _Reader:
                     raise _NotFoundError from None
             elif self._first is not None and self._first > self._origin:
                 self._seek_start(container, stream)
-            for packet in _packets(container, stream):
+            for packet in _packets(film, container, stream, self._ending):
                 try:
                     frames = decoder.decode(packet)
                 except av.error.FFmpegError:
@@ -187,6 +219,7 @@ class _Reader:
                     any_seen = True
                     yield frame, lost, bool(frame.is_corrupt)
                     lost = 0
+        self._ending.lost = lost
         if not any_seen and target is None:
             raise UnreadableError(f"{film.path} is damaged: no picture of it can be decoded.")
 
@@ -201,15 +234,39 @@ class _Reader:
                 container.seek(self._origin, stream=stream)
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
+def _packets(film: Film, container: Any, stream: Any, ending: Ending) -> Iterator[Any]:
     """Yield the packets of a stream, as far as the file can be read, and None at the end."""
+    latest: dict[int, Fraction] = {}
     try:
-        for packet in container.demux(stream):
+        for packet in container.demux():
             if packet.size:
-                yield packet
-    except av.error.FFmpegError:
-        pass  # cut short or damaged: what came before is whole
+                number, time = packet.stream_index, packet.pts if packet.pts is not None else packet.dts
+                if time is not None:
+                    end = (time + (packet.duration or 0)) * Fraction(packet.time_base)
+                    latest[number] = max(end, latest.get(number, end))
+                if number == stream.index:
+                    yield packet
+    except av.error.FFmpegError as error:
+        raise_fault(error, film.path)
+        ending.early = True  # damaged: what came before is whole
+    own = end_tag(stream)
+    ending.even = own is not None and bool(stream.base_rate) and stream.base_rate == stream.average_rate
+    if stream.duration:
+        own = ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base)
+    seen = latest.get(stream.index)
+    if own is None and container.duration:  # of the longest track
+        own = Fraction((container.start_time or 0) + container.duration, av.time_base)
+        seen = max(latest.values(), default=None)
+    if own is not None and seen is not None:
+        step = 1 / film.rate if film.rate else Fraction(0)
+        ending.early = ending.early or seen + 3 * step + SLACK < own
     yield None
+
+
+def raise_fault(error: Exception, path: Path) -> None:
+    """Raise OSError if that is what kept ffmpeg from reading on; damage and a missing end are none."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def digest_of(frame: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from fractions import Fraction
@@ -113,6 +114,12 @@ def test_what_is_no_film(derain: Command, clip: Path, tiny: Path) -> None:
         (["rainy.mp4", "-q", "-v"], "contradict"),
         (["rainy.mp4", "--codec", "mpeg2"], "--codec mpeg2 is not known"),
         (["rainy.mp4", "--crf", "99"], "--crf"),
+        (["rainy.mp4", "--crf", "60"], "--crf 60 "),
+        (["clips", "--codec", "h264", "--crf", "60"], "--crf 60 is too much for h264: give a number from 0"),
+        (["clips", "--codec", "prores", "--crf", "6"], "--crf does not go with --codec prores"),
+        (["clips", "--codec", "h264", "--preset", "superslow"], "--preset superslow is not known to h264"),
+        (["rainy.mp4", "--codec", "vp9", "-o", "a.mov"], "--codec vp9 does not go into mov: give h264"),
+        (["rainy.mp4", "--start", "9"], "--start lies behind the end"),
     ],
 )
 def test_wrong_usage(derain: Command, clips: Path, words: list[str], reason: str) -> None:
@@ -122,10 +129,36 @@ def test_wrong_usage(derain: Command, clips: Path, words: list[str], reason: str
     assert len(done.err.splitlines()) == 1
 
 
-def test_wishes_that_a_film_cannot_have_fail_by_name(derain: Command, clip: Path, tiny: Path) -> None:
-    done = derain("video", clip, "-m", tiny, "--codec", "vp9", "-o", "a.mov")
+def test_wishes_that_one_film_of_several_cannot_have_fail_by_name(
+    derain: Command, clips: Path, tiny: Path
+) -> None:
+    done = derain("video", "clips", "-m", tiny, "--start", "9", "--dry-run")
     assert done.status == 1
-    assert "--codec vp9 does not go into mov: give h264, h265, prores" in done.err
+    assert "--start lies behind the end" in done.err
+    assert derain("video", "rainy.mp4", "--start", "9", "--dry-run").status == 2
+
+
+def test_names_that_would_meet(derain: Command, clip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for name in ("clip.avi", "clip.avi.mkv"):
+        run("-i", clip, "-c:v", "ffv1", folder / name)
+    done = derain("video", "two", "-o", "out", "--dry-run")
+    assert done.status == 0, done.err
+    places = {line.partition(" -> ")[2] for line in done.out.splitlines() if " -> " in line}
+    assert places == {str(Path("out/clip.avi.mkv")), str(Path("out/clip.avi-2.mkv"))}
+
+
+def test_a_dry_run_looks_at_the_folder(
+    derain: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = derain("video", clip, "-o", clip / "a.mp4", "--dry-run")
+    assert done.status == 1
+    assert f"{clip} is no folder" in done.err
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    done = derain("video", clip, "--dry-run")
+    assert done.status == 1
+    assert f"{tmp_path} does not let you write" in done.err
 
 
 def test_a_stretch(derain: Command, clip: Path, tiny: Path) -> None:
@@ -162,3 +195,19 @@ def test_ctrl_c_and_the_same_command(tmp_path: Path, tiny: Path) -> None:
     assert process.returncode == 0
     assert "pictures were done before, going on there" in err.decode()
     assert len(shown(tmp_path / "rainy_derained.mp4")) == 299
+
+
+def test_ctrl_c_in_a_gif_promises_nothing(
+    derain: Command, clip: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from drsformer_cli.restore.restorer import Restorer
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run("-i", clip, "a.gif")
+    monkeypatch.setattr(Restorer, "restore", stop)
+    done = derain("video", "a.gif", "-m", tiny)
+    assert done.status == 130
+    assert "a GIF is done in one piece, so a.gif is begun anew next time." in done.err
+    assert "goes on there" not in done.err

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drsformer_cli.errors import OutputError, StorageError
-from drsformer_cli.jobs import film_finish, film_plan, film_work
+from drsformer_cli.errors import OutputError, StorageError, UsageError
+from drsformer_cli.jobs import film_batch, film_finish, film_plan, film_work
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film import Progress, SegmentDone
 from drsformer_cli.jobs.film_batch import FilmBatch, FilmDone, FilmStarted
@@ -114,7 +114,17 @@ def test_done_before_and_in_the_way(clip: Path, tmp_path: Path) -> None:
     first = out.read_bytes()
     again = events_of(clip, out, Negative())
     assert [type(event) for event in again] == [Skipped]
-    restore(clip, out, Negative(), Wish(crf=30))
+    model = Negative()
+    model.settings["memory"] = 1 << 30  # decides nothing: all was done whole
+    assert [type(event) for event in events_of(clip, out, model)] == [Skipped]
+    (refused,) = events_of(clip, out, Negative(), Wish(crf=30))
+    assert isinstance(refused, Failed)
+    assert f"{out} stands finished with other settings (crf)" in refused.reason
+    (refused,) = events_of(clip, out, Negative(), Wish(start=Fraction(1)))
+    assert isinstance(refused, Failed)
+    assert "(cut)" in refused.reason
+    assert out.read_bytes() == first
+    restore(clip, out, Negative(), Wish(crf=30), overwrite=True)
     assert out.read_bytes() != first
     out.write_bytes(b"mine")
     (refused,) = events_of(clip, out, Negative())
@@ -167,56 +177,168 @@ def test_a_second_interruption_stops_at_once(clip: Path, tmp_path: Path) -> None
     assert restore(clip, out, Negative()).fresh == 35
 
 
-@pytest.mark.parametrize("change", ["settings", "input", "encoder", "damaged segment", "cut manifest"])
-def test_what_does_not_go_together_is_done_again(clip: Path, tmp_path: Path, change: str) -> None:
-    out = tmp_path / "out.mp4"
+def half_done(clip: Path, out: Path, fresh: int = 30) -> None:
+    """Leave so many pictures of 45 in finished segments."""
     with pytest.raises(KeyboardInterrupt):
-        events_of(clip, out, Stopping(35, times=2))
-    model, wish, fresh = Negative(), Wish(), 45
+        events_of(clip, out, Stopping(fresh + 5, times=2))
+    assert Work(out).earlier_count() == fresh
+
+
+@pytest.mark.parametrize("change", ["damaged segment", "cut manifest", "times that do not rise"])
+def test_what_is_not_sound_is_done_again(clip: Path, tmp_path: Path, change: str) -> None:
+    out = tmp_path / "out.mp4"
+    half_done(clip, out)
     folder = work_folder(out)
-    if change == "settings":
-        model.settings = {"model": "another"}
-    elif change == "input":
-        os.utime(clip, ns=(1, 1))
-    elif change == "encoder":
-        wish = Wish(crf=20)
-    elif change == "damaged segment":
+    if change == "damaged segment":
         data = bytearray((folder / "000001.segment").read_bytes())
         data[-9] ^= 1
         (folder / "000001.segment").write_bytes(data)
         fresh = 35
-    else:
+    elif change == "cut manifest":
         text = (folder / "manifest.jsonl").read_bytes()
         (folder / "manifest.jsonl").write_bytes(text[:-40])
         fresh = 25
-    events = events_of(clip, out, model, wish)
+    else:
+        lines = (folder / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+        entry = json.loads(lines[2])["segment"]
+        entry["times"][0] = json.loads(lines[1])["segment"]["times"][-1]
+        lines[2] = json.dumps({"segment": entry}).encode() + b"\n"
+        (folder / "manifest.jsonl").write_bytes(b"".join(lines))
+        fresh = 35
+    events = events_of(clip, out, Negative())
     done = events[-1]
     assert isinstance(done, FilmDone)
     assert done.fresh == fresh
     said = isinstance(events[0], FilmStarted) and any("done again" in word for word in events[0].words)
     assert said == (change != "cut manifest")
-    if change in ("damaged segment", "cut manifest"):
-        assert out.read_bytes() == _undisturbed(clip, tmp_path)
+    assert out.read_bytes() == _undisturbed(clip, tmp_path)
 
 
-def test_a_plan_that_changed_is_a_new_beginning(clip: Path, tmp_path: Path) -> None:
-    class Kept(Negative):
-        def __init__(self) -> None:
-            super().__init__()
-            self.kept: dict[str, Any] = {}
+@pytest.mark.parametrize("change", ["settings", "input", "encoder"])
+def test_work_of_other_settings_is_not_thrown_away_unasked(clip: Path, tmp_path: Path, change: str) -> None:
+    out = tmp_path / "out.mp4"
+    half_done(clip, out)
+    model, wish, reason, original = Negative(), Wish(), "with other settings (model)", clip.read_bytes()
+    if change == "settings":
+        model.settings = {"model": "another"}
+    elif change == "input":
+        clip.write_bytes(original + b"\0\0\0\x08free")
+        reason = "the input has changed since"
+    else:
+        wish, reason = Wish(crf=20), "with other settings (crf)"
+    (refused,) = events_of(clip, out, model, wish)
+    assert isinstance(refused, Failed)
+    assert f"30 pictures of {out} were restored by an earlier run" in refused.reason
+    assert reason in refused.reason
+    assert "--overwrite" in refused.reason
+    clip.write_bytes(original)  # touched, but with the bytes it had
+    assert restore(clip, out, Negative()).fresh == 15
+    half_done(clip, tmp_path / "anew.mp4")
+    assert restore(clip, tmp_path / "anew.mp4", Negative(), Wish(crf=20), overwrite=True).fresh == 45
+
+
+def test_memory_that_decides_nothing_does_not_stop_the_work(clip: Path, tmp_path: Path) -> None:
+    class Less(Negative):
+        def describe(self, height: int, width: int) -> dict[str, Any]:
+            return {**super().describe(height, width), "limit": 0, "memory": 7}
+
+    out = tmp_path / "out.mp4"
+    half_done(clip, out)
+    model = Less()
+    model.settings["memory"] = 100
+    assert restore(clip, out, model).fresh == 15
+
+
+def test_a_finished_film_does_not_sweep_the_work_of_others(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    restore(clip, out, Negative())
+    with pytest.raises(KeyboardInterrupt):
+        events_of(clip, out, Stopping(35, times=2), Wish(crf=20), overwrite=True)
+    assert [type(event) for event in events_of(clip, out, Negative())] == [Skipped]
+    assert restore(clip, out, Negative(), Wish(crf=20), overwrite=True).fresh == 15
+
+
+@pytest.mark.parametrize("step", ["identity_of", "describe", "sha256_of"])
+def test_a_resumption_that_fails_early_keeps_the_segments(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    out, model = tmp_path / "out.mp4", Negative()
+    half_done(clip, out)
+    with monkeypatch.context() as patch:
+        place: Any = {"identity_of": film_batch, "describe": model, "sha256_of": film_work}[step]
+        patch.setattr(place, step, stop)
+        with pytest.raises(KeyboardInterrupt):
+            events_of(clip, out, model)
+    assert restore(clip, out, Negative()).fresh == 15
+
+
+def test_a_plan_that_changed_goes_on_as_the_earlier_one(clip: Path, tmp_path: Path) -> None:
+    class Tiled(Stopping):
+        limit = 1
 
         def go_on_as(self, plan: Any) -> None:
-            self.kept = dict(plan)
+            self.limit = plan["limit"]
 
         def describe(self, height: int, width: int) -> dict[str, Any]:
-            return {**super().describe(height, width), "limit": self.kept.get("limit", 2)}
+            return {**super().describe(height, width), "whole": False, "limit": self.limit}
 
     out = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
-        events_of(clip, out, Stopping(25, times=2))
-    model = Kept()
-    assert restore(clip, out, model).fresh == 25  # it was told the earlier limit, 1
-    assert model.kept["limit"] == 1
+        events_of(clip, out, Tiled(25, times=2))
+    model = Tiled(0, times=0)
+    model.limit = 2
+    assert restore(clip, out, model).fresh == 25  # it was told the earlier limit
+    assert model.limit == 1
+
+
+def test_a_film_that_does_not_show_its_pictures_again(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    half_done(clip, out)
+    manifest = work_folder(out) / "manifest.jsonl"
+    lines = manifest.read_text().splitlines(keepends=True)
+    entry = json.loads(lines[-1])["segment"]
+    entry["digests"][-1] = "0" * 16
+    manifest.write_text("".join(lines[:-1]) + json.dumps({"segment": entry}) + "\n")
+    started = [event for event in events_of(clip, out, Negative()) if isinstance(event, FilmStarted)]
+    assert [event.earlier for event in started] == [30, 0]
+    assert any("does not show again the 30 pictures" in word for word in started[1].words)
+
+
+def test_a_source_replaced_on_the_way(clip: Path, tmp_path: Path) -> None:
+    out, original = tmp_path / "out.mp4", clip.read_bytes()
+
+    class Replacing(Negative):
+        def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+            if self.calls == 20:
+                other = clip.with_name("other.mp4")
+                other.write_bytes(original + b"\0\0\0\x08free")
+                other.replace(clip)
+            return super().restore(rainy)
+
+    failed = events_of(clip, out, Replacing())[-1]
+    assert isinstance(failed, Failed)
+    assert "was changed while it was restored" in failed.reason
+    assert not out.exists()
+    clip.write_bytes(original)
+    assert restore(clip, out, Negative()).fresh == 0
+
+
+def test_segments_that_do_not_go_together_are_dropped(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise av.error.ArgumentError(22, "Invalid argument", "pictures")
+
+    out = tmp_path / "out.mp4"
+    with monkeypatch.context() as patch:
+        patch.setattr(film_finish, "join", fail)
+        failed = events_of(clip, out, Negative())[-1]
+    assert isinstance(failed, Failed)
+    assert "do not go together" in failed.reason
+    assert restore(clip, out, Negative()).fresh == 45
 
 
 def test_two_runs_at_once(clip: Path, tmp_path: Path) -> None:
@@ -252,9 +374,11 @@ def shown_sound(path: Path) -> list[float]:
 
 
 def test_nothing_between_start_and_end(clip: Path, tmp_path: Path) -> None:
-    (failed,) = events_of(clip, tmp_path / "b.mp4", Negative(), Wish(start=Fraction(9)))
-    assert isinstance(failed, Failed)
-    assert "lies behind the end" in failed.reason
+    with pytest.raises(UsageError, match="lies behind the end"):
+        events_of(clip, tmp_path / "b.mp4", Negative(), Wish(start=Fraction(9)))
+    tasks = [task_for(clip, tmp_path / name) for name in ("b.mp4", "c.mp4")]
+    failures = list(FilmBatch(tasks, Negative(), Wish(start=Fraction(9))))
+    assert [type(event) for event in failures] == [Failed, Failed]
 
 
 def test_damage_is_counted_and_the_rest_is_in_time(clip: Path, tmp_path: Path) -> None:
