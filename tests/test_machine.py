@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,29 @@ def test_processors_of_a_group(tmp_path: Path, files: dict[str, str], processors
     for name, text in files.items():
         (tmp_path / name).write_text(text + "\n")
     assert machine._processors_of(tmp_path) == processors
+
+
+FAULTS = """
+import resource
+import numpy as np
+from drsformer_cli import machine
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(1 << 21)  # 16 MB, 4096 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+machine.keep_memory()
+machine.keep_memory()
+faults()
+kept = faults()
+machine.give_back()
+print(kept, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an allocator that takes no advice")
+def test_kept_memory_is_not_mapped_anew_until_it_was_given_back() -> None:
+    """Twenty arrays of 16 MB in turn lie in the same pages; given back, these are mapped once more."""
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    kept, mapped_again = map(int, done.stdout.split())
+    assert kept < 100 < mapped_again

@@ -36,6 +36,7 @@ def evaluate(
     """
     count = min(_possible(available_processors() if workers is None else workers), len(pairs))
     if count < 2 or (workers is None and not _is_much(pairs)):
+        machine.keep_memory()
         yield from (judge(pair, settings) for pair in pairs)
         return
     for name in settings.scores:
@@ -98,6 +99,7 @@ def _deaf() -> Iterator[None]:
 def _begin(parent: int) -> None:
     """Make a new process work on one processor, leave Ctrl-C to its parent, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    machine.keep_memory()
     opencv().setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for libraries of further scores, which are loaded later
     process = multiprocessing.parent_process()

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drsformer_cli.machine import give_back, keep_memory
 from drsformer_cli.model.drsformer import DRSformer, TransformerBlock
 from drsformer_cli.restore.experts import Compensator
 from drsformer_cli.restore.folded import Attention, carried, slide
-from drsformer_cli.restore.kernels import Convolution, as_image, as_pixels, give_back, keep_memory
+from drsformer_cli.restore.kernels import Convolution, as_image, as_pixels
 from drsformer_cli.restore.lanes import FeedForward
 from drsformer_cli.restore.plan import lane_of, window_of
 from drsformer_cli.restore.windows import Scratch, Size, Window, lasting, rewrite, windows

@@ -6,8 +6,6 @@ run of rows is a contiguous piece of memory.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from typing import Any
 
 import torch
@@ -15,43 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _onednn: Any = torch.ops.mkldnn
-
-
-#: glibc's numbers for what its allocator may be told (malloc.h), and what it is told here, in bytes.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-KEPT_AT_MOST = 1 << 30
-
-
-def keep_memory() -> None:
-    """Tell glibc's allocator to keep what is freed for the next convolution instead of giving it back.
-
-    Every convolution makes a tensor of some megabytes. Fetched from the system each time, each of its pages
-    is cleared and mapped anew, which costs more than many a convolution itself. Only tensors of 32 MB and
-    more, whole pictures' features, still come and go. Elsewhere than on Linux with glibc nothing is done.
-    """
-    mallopt = _glibc("mallopt")
-    if mallopt is not None:
-        for what, size in (
-            (_MMAP_THRESHOLD, 32 << 20),
-            (_TRIM_THRESHOLD, KEPT_AT_MOST),
-            (_TOP_PAD, 16 << 20),
-        ):
-            mallopt(what, size)
-
-
-def give_back() -> None:
-    """Give the system back what `keep_memory` kept, before tensors of other sizes come.
-
-    Holes of one size seldom serve another, so they would add up from one level of the network to the next.
-    """
-    malloc_trim = _glibc("malloc_trim")
-    if malloc_trim is not None:
-        malloc_trim(0)
-
-
-def _glibc(function: str) -> Any:
-    """Return a function of glibc; None on other systems and with other C libraries."""
-    return getattr(ctypes.CDLL(None), function, None) if sys.platform.startswith("linux") else None
 
 
 def onednn_serves(device: torch.device, dtype: torch.dtype) -> bool:
