@@ -14,6 +14,8 @@ from itertools import chain, islice
 from pathlib import Path, PurePath
 from typing import Protocol
 
+import numpy as np
+
 from drsformer_cli.errors import StorageError
 from drsformer_cli.jobs.manifest import STEM, Manifest
 from drsformer_cli.jobs.naming import Task, absolute, file_key, plain_name, plan_outputs
@@ -157,7 +159,9 @@ class FolderListing:
             alike[file_key(name)].append(name)
         together: dict[str, list[Task]] = {}
         folders = set(contents.folders)
-        for name in sorted(chain(contents.files, contents.folders), key=natural):
+        contents.files += contents.folders
+        contents.files.sort(key=natural)
+        for name in contents.files:
             if name not in folders:
                 yield self._task(contents, name, names)
                 continue
@@ -184,8 +188,10 @@ class FolderListing:
     def _names(self, contents: Contents) -> dict[str, PurePath]:
         """Return the outputs of a folder's files where they are not what each alone would have."""
         naming = self._naming
-        keys = {file_key(plain_name(name, naming.format, naming.suffix)) for name in contents.files}
-        if len(keys) == len(contents.files):
+        keys = (hash(file_key(plain_name(name, naming.format, naming.suffix))) for name in contents.files)
+        hashes = np.fromiter(keys, np.int64, len(contents.files))  # of a million names: 8 MB
+        hashes.sort()
+        if (hashes[1:] != hashes[:-1]).all():
             return {}
         sources = [self._walk.source(contents, name) for name in contents.files]
         sources.sort(key=lambda source: natural(source.relative.name))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter
 from pathlib import Path, PurePath
@@ -248,3 +249,20 @@ def test_a_pattern_inside_an_output_folder_finds_what_it_names(tmp_path: Path) -
     (tmp_path / "derained" / "a.png").write_bytes(b"")
     assert len(discover([str(tmp_path / "derained" / "*.png")]).sources) == 1
     assert not discover([str(tmp_path / "*" / "*.png")]).sources
+
+
+def people_order(name: str) -> tuple[list[int | str], str]:
+    """The order as meant: texts and numbers in turn, then the name itself."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if index % 2 else part.casefold() for index, part in enumerate(parts)], name
+
+
+NAMES = st.text(st.sampled_from("aBß0019٣\x01 .-_é\ud800"), min_size=1, max_size=12) | st.text(
+    st.characters(min_codepoint=1), min_size=1, max_size=40
+)
+
+
+@given(NAMES, NAMES)
+def test_the_key_of_one_string_sorts_as_people_do(one: str, other: str) -> None:
+    assert (natural(one) < natural(other)) == (people_order(one) < people_order(other))
+    assert (natural(one) == natural(other)) == (one == other)
