@@ -16,9 +16,8 @@ from rich.text import Text
 from drsformer_cli.cli.progress import failure_line, ways
 from drsformer_cli.cli.words import duration, number, printable
 from drsformer_cli.jobs.events import Failed, Skipped
-from drsformer_cli.jobs.film import Progress as Advance
-from drsformer_cli.jobs.film import SegmentDone
-from drsformer_cli.jobs.film_batch import FilmAssembling, FilmDone, FilmEvent, FilmStarted
+from drsformer_cli.jobs.film_events import FilmAssembling, FilmDone, FilmEvent, FilmStarted, SegmentDone
+from drsformer_cli.jobs.film_events import Progress as Advance
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.naming import Task, from_here
 

@@ -12,8 +12,8 @@ from drsformer_cli.cli.report import write_line
 from drsformer_cli.cli.video_progress import FilmDisplay, FilmTally, display_for
 from drsformer_cli.cli.words import printable
 from drsformer_cli.jobs.events import Failed, Skipped
-from drsformer_cli.jobs.film import SegmentDone
-from drsformer_cli.jobs.film_batch import FilmBatch, FilmDone, FilmEvent
+from drsformer_cli.jobs.film_batch import FilmBatch
+from drsformer_cli.jobs.film_events import FilmDone, FilmEvent, SegmentDone
 from drsformer_cli.jobs.film_naming import FilmTasks
 from drsformer_cli.jobs.film_plan import FilmPlan, Wish
 from drsformer_cli.jobs.naming import Task

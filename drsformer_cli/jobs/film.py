@@ -1,4 +1,4 @@
-"""The loop for one film: one thread decodes, the caller's thread runs the model, one thread encodes.
+"""The loop for a film or a part of it: one thread decodes, the caller's runs the model, one encodes.
 
 Bounded queues stand between them, so memory does not grow with the film. What is finished is finished in
 whole segments; the film itself appears when all of it is there.
@@ -10,7 +10,8 @@ import hashlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
@@ -18,11 +19,12 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from drsformer_cli.errors import OutputError
+from drsformer_cli.jobs.film_events import Progress, SegmentDone, Step
 from drsformer_cli.jobs.film_plan import FilmPlan
+from drsformer_cli.jobs.film_record import SegmentRecord
 from drsformer_cli.jobs.film_signals import Held
-from drsformer_cli.jobs.film_work import SegmentRecord, Work
 from drsformer_cli.media.video_codec import Segment
-from drsformer_cli.media.video_frames import RUN_UP, Ending, Shot, shots
+from drsformer_cli.media.video_frames import Shot
 
 POLL_SECONDS = 0.1
 #: Pictures that wait between two threads.
@@ -46,27 +48,23 @@ class FilmModel(Protocol):
         """Keep to the ways of an earlier plan."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """So many pictures of the film are restored; `fresh` of them in this run."""
+class Shelf(Protocol):
+    """Where finished segments go."""
 
-    pictures: int
-    fresh: int
+    @property
+    def count(self) -> int:
+        """How many pictures stand finished before what comes next."""
 
+    def next_file(self) -> str:
+        """Return the name of the segment that comes next."""
 
-@dataclass(frozen=True)
-class SegmentDone:
-    """A segment stands complete; `pictures` are safe now."""
-
-    pictures: int
-
-
-Step = Progress | SegmentDone
+    def add(self, record: SegmentRecord, data: bytes, /) -> None:
+        """Put it there. Raises StorageError and OutputError."""
 
 
 @dataclass
 class _Seen:
-    """A picture on its way: `rgb` is upright, None if it equals the one before."""
+    """A picture on its way: `rgb` is upright, None if that of the picture before serves again."""
 
     shot: Shot
     rgb: NDArray[Any] | None
@@ -97,16 +95,30 @@ class _Open:
 
 
 class FilmLoop:
-    """Restores what is missing of a film into segments; iterating over it runs it and yields its steps.
+    """Restores pictures of a film into segments; iterating over it runs it and yields its steps.
+
+    Args:
+        plan: what is done with the film.
+        model: the restorer.
+        pictures: what is to be restored, from the first picture that is missing on.
+        shelf: for the segments.
+        size: pictures in a segment.
 
     On KeyboardInterrupt the segment in work is ended if that is quick, else dropped; a second one drops it at
-    once. Signals are held back between two steps. Raises what went wrong in any of the threads, and
-    ChangedError if the film does not show again what the finished segments were made of. Leaving the `with`
-    block stops all threads.
+    once. Signals are held back between two steps. Raises what went wrong in any of the threads. Decoding
+    begins with the `with` block, and leaving it stops all threads.
     """
 
-    def __init__(self, plan: FilmPlan, model: FilmModel, work: Work) -> None:
-        self._plan, self._model, self._work = plan, model, work
+    def __init__(
+        self,
+        plan: FilmPlan,
+        model: FilmModel,
+        pictures: Generator[Shot, None, None],
+        shelf: Shelf,
+        size: int,
+    ) -> None:
+        self._plan, self._model, self._shelf = plan, model, shelf
+        self._shots, self._size = pictures, size
         self._decoded: queue.Queue[_Seen | None] = queue.Queue(WAITING)
         self._restored: queue.Queue[_Restored | None] = queue.Queue(WAITING)
         self._steps: queue.SimpleQueue[SegmentDone | BaseException] = queue.SimpleQueue()
@@ -118,14 +130,14 @@ class FilmLoop:
             threading.Thread(target=self._guard, args=(work_of,), daemon=True)
             for work_of in (self._decode_all, self._encode_all)
         ]
-        self.ending = Ending()
-        self._begun = work.count
-        self._pictures = work.count
+        self._begun = self._pictures = shelf.count
         self._seconds = 0.0
         self._computed = 0
 
     def __enter__(self) -> FilmLoop:
         self._held.__enter__()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -143,8 +155,6 @@ class FilmLoop:
 
     def __iter__(self) -> Iterator[Step]:
         """Run."""
-        for thread in self._threads:
-            thread.start()
         try:
             yield from self._run()
         except (Exception, KeyboardInterrupt):
@@ -162,12 +172,12 @@ class FilmLoop:
                     pending = self._next()
                 if pending is None:
                     break
-                if stop is not None and self._pictures % self._plan.segment == 0:
+                if stop is not None and self._pictures % self._size == 0:
                     break
                 self._hand_on(self._restore(pending))
                 pending = None
                 self._pictures += 1
-                yield Progress(self._pictures, self._pictures - self._begun)
+                yield Progress(self._pictures, self._pictures - self._begun, self._plan)
             except KeyboardInterrupt as interruption:
                 if stop is not None or not self._quick():
                     raise
@@ -237,7 +247,7 @@ class FilmLoop:
 
     def _quick(self) -> bool:
         """Tell whether the segment in work can be ended within a few seconds."""
-        missing = -self._pictures % self._plan.segment
+        missing = -self._pictures % self._size
         if self._plan.frames:
             missing = min(missing, max(1, self._plan.frames - self._pictures))
         return self._computed > 0 and missing * self._seconds / self._computed <= QUICK_SECONDS
@@ -260,22 +270,13 @@ class FilmLoop:
         return False
 
     def _decode_all(self) -> None:
-        plan, before = self._plan, ""
-        known = self._work.known(RUN_UP)
-        cut = plan.cut
-        for shot in shots(
-            plan.film,
-            plan.pixels,
-            start=cut.start,
-            end=cut.end,
-            known=known,
-            count=self._work.count,
-            ending=self.ending,
-        ):
-            rgb = None if shot.digest == before else plan.pixels.upright(shot.frame)
-            before = shot.digest
-            if not self._put(_Seen(shot, rgb)):
-                return
+        first = True
+        with closing(self._shots) as pictures:
+            for shot in pictures:
+                rgb = None if shot.repeated and not first else self._plan.pixels.upright(shot.frame)
+                first = False
+                if not self._put(_Seen(shot, rgb)):
+                    return
         self._put(None)
 
     def _encode_all(self) -> None:
@@ -300,7 +301,7 @@ class FilmLoop:
             segment = segment or _Open(Segment(plan.film, plan.encoding))
             _enter(segment, item, picture)
             del item
-            if len(segment.times) == plan.segment:
+            if len(segment.times) == self._size:
                 self._finish(segment)
                 segment = None
         if segment is not None and not self._stop.is_set():
@@ -309,7 +310,7 @@ class FilmLoop:
     def _finish(self, segment: _Open) -> None:
         data = segment.encoder.finish()
         record = SegmentRecord(
-            file=self._work.next_file(),
+            file=self._shelf.next_file(),
             size=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
             times=segment.times,
@@ -323,8 +324,8 @@ class FilmLoop:
             seconds=round(segment.seconds, 4),
             plans=segment.plans,
         )
-        self._work.add(record, data)
-        self._steps.put(SegmentDone(self._work.count))
+        self._shelf.add(record, data)
+        self._steps.put(SegmentDone(self._shelf.count, self._plan))
 
 
 def _enter(segment: _Open, item: _Restored, picture: Any) -> None:
@@ -337,7 +338,7 @@ def _enter(segment: _Open, item: _Restored, picture: Any) -> None:
     segment.lost += shot.lost
     segment.damaged += shot.damaged
     segment.mended += shot.mended
-    segment.repeated += item.seen.rgb is None
+    segment.repeated += shot.repeated
     segment.seconds += item.seconds
     if item.plan is not None and item.plan not in segment.plans:
         segment.plans.append(item.plan)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -14,48 +14,18 @@ from numpy.typing import NDArray
 
 from drsformer_cli.errors import OutputError, SetupError, UsageError
 from drsformer_cli.jobs.events import Failed, Skipped
-from drsformer_cli.jobs.film import FilmLoop, FilmModel, Progress, SegmentDone
-from drsformer_cli.jobs.film_finish import Sums, assemble, deliver
+from drsformer_cli.jobs.film import FilmLoop, FilmModel
+from drsformer_cli.jobs.film_events import FilmAssembling, FilmDone, FilmEvent, FilmStarted, Progress
+from drsformer_cli.jobs.film_finish import Sums, deliver
+from drsformer_cli.jobs.film_job import FilmJob
 from drsformer_cli.jobs.film_plan import FilmPlan, Wish, plan_film
-from drsformer_cli.jobs.film_work import Work, differences, identity_of, sweep_work, without_memory
+from drsformer_cli.jobs.film_record import differences, without_memory
+from drsformer_cli.jobs.film_work import sweep_work
 from drsformer_cli.jobs.manifest import Manifest, Record, plain
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.resume import Decision, decide, file_ids
 from drsformer_cli.media.files import write_atomically
-from drsformer_cli.media.video_frames import ChangedError
-
-
-@dataclass(frozen=True)
-class FilmStarted:
-    """A film begins; `earlier` of its pictures were restored by an earlier run. `words` tell what to know."""
-
-    plan: FilmPlan
-    earlier: int
-    words: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FilmAssembling:
-    """All pictures are restored; the film is put together."""
-
-    plan: FilmPlan
-
-
-@dataclass(frozen=True)
-class FilmDone:
-    """A film stands complete at its place.
-
-    `fresh` pictures were restored in this run, `seconds` is what they took from decoding to encoding.
-    """
-
-    plan: FilmPlan
-    record: Record
-    sums: Sums
-    fresh: int
-    seconds: float
-
-
-FilmEvent = FilmStarted | Progress | SegmentDone | FilmAssembling | FilmDone | Skipped | Failed
+from drsformer_cli.media.video_frames import RUN_UP, ChangedError, Ending, Known, Shot, shots
 
 
 class FilmBatch:
@@ -107,73 +77,39 @@ class FilmBatch:
             sweep_work(task.path, plain(plan.settings(self._model.settings)))
             yield Skipped(task, decision.skip)
             return
-        with Work(task.path) as work:
+        with FilmJob(plan, self._model, replace=decision.replace, anew=self._overwrite) as job:
             if plan.as_picture:
-                yield from self._animation(plan, work, decision.replace)
+                yield from self._animation(job)
                 return
-            words: tuple[str, ...] = ()
-            for attempt in (1, 2):
+            while True:
                 try:
-                    yield from self._restore(plan, work, decision.replace, words)
+                    yield job.begin()
+                    yield from self._restore(job)
+                    yield from job.finish()
                     return
                 except ChangedError:
-                    if attempt == 2:
-                        raise
-                    words = (
-                        f"the film does not show again the {work.count} pictures that an earlier run "
-                        "restored: they are done again",
-                    )
-                    work.wipe()
+                    job.start_over()
 
-    def _head(self, plan: FilmPlan, earlier: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the head of the work; the model keeps to an earlier run's ways where that decides bytes."""
-        model = self._model
-        source = identity_of(plan.film.path, earlier.get("input"))
-        head = plan.head(source, model.settings, model.describe(*plan.film.upright))
-        if earlier.get("settings") == head["settings"] and earlier.get("plan") != head["plan"]:
-            model.go_on_as(earlier.get("plan", {}))
-            head = plan.head(source, model.settings, model.describe(*plan.film.upright))
-        return head
+    def _restore(self, job: FilmJob) -> Iterator[FilmEvent]:
+        """Restore all pictures that are missing, from one gap to the next."""
+        plan, work = job.plan, job.work
+        while not work.complete:
+            ending, ahead = Ending(), min(work.ahead, default=None)
+            until = None if ahead is None else ahead * plan.segment
+            pictures = missing(plan, work.known(RUN_UP), work.count, until, ending)
+            with FilmLoop(plan, self._model, pictures, work, plan.segment) as loop:
+                yield from loop
+            work.settle()
+            if ending.count is not None:
+                work.close(ending)
+                if not work.complete:  # another run saw another end
+                    raise ChangedError
 
-    def _restore(
-        self, plan: FilmPlan, work: Work, replace: bool, further: tuple[str, ...]
-    ) -> Iterator[FilmEvent]:
-        model = self._model
-        head = self._head(plan, work.earlier_head())
-        lost = work.begin(head, anew=self._overwrite)
-        words = [*plan.notes, *further]
-        if lost:
-            words.append("what an earlier run had begun does not go with this one, and is done again")
-        begun, clock = work.count, time.perf_counter()
-        yield FilmStarted(plan, begun, tuple(words))
-        with FilmLoop(plan, model, work) as loop:
-            yield from loop
-        yield FilmAssembling(plan)
-        finished, unlike = assemble(plan, work)
-        sums = Sums.of(work.segments, loop.ending.lost)
-        unlike += loop.ending.notes(sums.pictures, sums.lost, plan.frames)
-        ways: list[dict[str, Any]] = []
-        for segment in work.segments:
-            ways += [way for way in segment.plans if way not in ways]
-        record = deliver(
-            plan,
-            finished,
-            settings=plain(plan.settings(model.settings)),
-            how=ways,
-            seconds=sums.seconds,
-            notes=[*plan.notes, *sums.notes(), *unlike],
-            replace=replace,
-            content=head["input"]["sha256"],
-        )
-        fresh = work.count - begun
-        work.remove()
-        yield FilmDone(plan, record, sums, fresh, time.perf_counter() - clock)
-
-    def _animation(self, plan: FilmPlan, work: Work, replace: bool) -> Iterator[FilmEvent]:
+    def _animation(self, job: FilmJob) -> Iterator[FilmEvent]:
         """Restore a GIF at once, as the picture file it is: delays, loop and transparency are its own."""
         from drsformer_cli.media.images import decode, encode
 
-        clock = time.perf_counter()
+        plan, clock = job.plan, time.perf_counter()
         yield FilmStarted(plan, 0, ())
         data = plan.film.path.read_bytes()
         content = hashlib.sha256(data).hexdigest()
@@ -190,23 +126,37 @@ class FilmBatch:
                 clean.append(restored)
                 ways += [way] if way not in ways else []
             before = frame
-            yield Progress(len(clean), len(clean))
+            yield Progress(len(clean), len(clean), plan)
         yield FilmAssembling(plan)
-        finished = work.folder / "film.gif"
+        finished = job.work.folder / "film.gif"
         write_atomically(finished, encode(picture, clean), replace=True)
         seconds = time.perf_counter() - clock
-        settings = plain(plan.settings(self._model.settings))
         record = deliver(
             plan,
             finished,
-            settings=settings,
+            settings=job.settings,
             how=ways,
             seconds=seconds,
             notes=picture.notes,
-            replace=replace,
+            replace=job.replace,
             content=content,
         )
         yield FilmDone(plan, record, Sums(len(clean), 0, 0, 0, repeated, seconds), len(clean), seconds)
+
+
+def missing(
+    plan: FilmPlan, known: Sequence[Known], count: int, until: int | None, ending: Ending
+) -> Generator[Shot, None, None]:
+    """Yield the pictures of a film from number `count` on, before number `until`; see `shots`."""
+    cut = plan.cut
+    found = shots(
+        plan.film, plan.pixels, start=cut.start, end=cut.end, known=known, count=count, ending=ending
+    )
+    with closing(found):
+        for shot in found:
+            yield shot
+            if shot.index + 1 == until:
+                return
 
 
 def _done_whole(record: Record) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from drsformer_cli import __version__
 from drsformer_cli.errors import UsageError
-from drsformer_cli.jobs.film_work import without_memory
+from drsformer_cli.jobs.film_record import without_memory
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.media.remux import Company, Cut, keep_company
@@ -112,11 +112,12 @@ class FilmPlan:
     ) -> dict[str, Any]:
         """Return what must be the same for segments of two runs to go together; `source` identifies the film.
 
-        How much memory there is decides nothing where pictures are done whole.
+        How much memory there is decides nothing where pictures are done whole, nor which of several GPUs.
         """
         import av
 
         settings = self.settings(model)
+        plan = {**plan, "device": str(plan.get("device")).partition(":")[0]}
         if plan.get("whole") is True:
             settings = without_memory(settings)
             plan = {name: value for name, value in plan.items() if name not in ("limit", "memory")}

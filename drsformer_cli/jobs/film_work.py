@@ -2,88 +2,40 @@
 
 It lies beside the result under a hidden name. Its first line holds all that decides the bytes of a segment;
 when anything of that differs, its segments are of no use, and are given up only when that is asked for. Each
-further line is a finished segment: the line is
+further line is a finished segment, or tells the film's end: the line is
 written when the file stands complete. A last line cut short is dropped, with its segment.
+
+Segments come in the order of the film where one process makes them; workers' come as they are finished, and
+wait `ahead` until those before them are there and are seen to be what they follow.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from drsformer_cli.errors import OutputError, StorageError
+from drsformer_cli.jobs.film_record import VERSION, SegmentRecord, segment_name, unlike, without_memory
 from drsformer_cli.jobs.manifest import plain
-from drsformer_cli.media.files import make_folder, sha256_of, sweep_partials, write_atomically
-from drsformer_cli.media.video_frames import Known
+from drsformer_cli.media.files import (
+    make_folder,
+    place_finished,
+    sha256_of,
+    sweep_partials,
+    write_atomically,
+)
+from drsformer_cli.media.video_frames import PROOF, Ending, Known
 
 MANIFEST = "manifest.jsonl"
 LOCK = "lock"
-VERSION = 2
-EDGE = 1 << 20  # bytes at either end of the input that identify it
-
-
-@dataclass(frozen=True)
-class SegmentRecord:
-    """A finished segment.
-
-    Attributes:
-        file, size, sha256: of its file in the work folder.
-        times: its pictures' timestamps in the film's time base.
-        digests: of the pictures as they were decoded.
-        order: the pictures' numbers in the order of decoding.
-        last: how long the last picture is shown, 0 if the film does not say.
-        lost, damaged, mended, repeated: packets that could not be decoded, pictures decoded in part,
-            timestamps made up, pictures equal to the one before.
-        seconds: the time the model took.
-    """
-
-    file: str
-    size: int
-    sha256: str
-    times: list[int]
-    digests: list[str]
-    order: list[int]
-    last: int = 0
-    lost: int = 0
-    damaged: int = 0
-    mended: int = 0
-    repeated: int = 0
-    seconds: float = 0.0
-    plans: list[dict[str, Any]] = field(default_factory=list)
-
-
-def identity_of(path: Path, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what identifies an input: `known`, if that is what it is still. Raises OSError.
-
-    The time of change vouches for `known` beside the size and both ends; without it the whole content does.
-    """
-    known = known or {}
-    status = path.stat()
-    edges = hashlib.sha256()
-    with path.open("rb") as file:
-        edges.update(file.read(EDGE))
-        file.seek(max(0, status.st_size - EDGE))
-        edges.update(file.read(EDGE))
-    now = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "edges": edges.hexdigest()}
-    if all(known.get(key) == value for key, value in now.items()) and "sha256" in known:
-        return dict(known)
-    content = sha256_of(path)
-    return dict(known) if known.get("sha256") == content else {**now, "sha256": content}
-
-
-def without_memory(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without the memory to keep to, which decides nothing where pictures are done whole."""
-    return {name: value for name, value in settings.items() if name != "memory"}
 
 
 def sweep_work(output: Path, settings: Mapping[str, Any]) -> None:
@@ -106,6 +58,8 @@ class Work:
         self.output = output
         self.folder = output.parent / f".{output.name}.derain-work"
         self.segments: list[SegmentRecord] = []
+        self.ahead: dict[int, SegmentRecord] = {}
+        self.end: Ending | None = None
         self._begun = False
         self._lock = FileLock(self.folder / LOCK)
 
@@ -127,7 +81,8 @@ class Work:
 
         What lies there that was not taken up, because something came between, is left as it is.
         """
-        empty = not self.segments and (self._begun or not (self.folder / MANIFEST).exists())
+        taken_up = self._begun or not (self.folder / MANIFEST).exists()
+        empty = taken_up and not self.segments and not self.ahead
         if empty:
             for path in self.folder.iterdir():
                 if path.name != LOCK:
@@ -145,7 +100,8 @@ class Work:
 
     def earlier_count(self) -> int:
         """Return how many pictures an earlier run finished, as its manifest says."""
-        return sum(len(line.get("segment", {}).get("times", ())) for line in self._lines()[1:])
+        found = [line.get("segment", {}) for line in self._lines()[1:]]
+        return sum({one.get("file"): len(one.get("times", ())) for one in found}.values())
 
     def begin(self, head: Mapping[str, Any], *, anew: bool = False) -> bool:
         """Take up the segments of an earlier run with the same head; without any, begin.
@@ -159,18 +115,18 @@ class Work:
         fits = bool(lines) and lines[0].get("head") == head
         count = self.earlier_count()
         if count and not fits and not anew:
-            raise OutputError(_unlike(self.output, count, lines[0].get("head", {}), head))
-        segments = self._sound(lines[1:]) if fits else []
-        if not fits:
+            raise OutputError(unlike(self.output, count, lines[0].get("head", {}), head))
+        if fits:
+            self._take_up(lines[1:])
+        else:
             self.wipe()
-        self.segments = segments
         self._rewrite(head)
         self._begun = True
-        return len(segments) < len(lines) - 1
+        return self.done < count
 
     def wipe(self) -> None:
         """Throw all finished segments away; the manifest goes first, so that none is missed in it."""
-        self.segments = []
+        self._forget()
         (self.folder / MANIFEST).unlink(missing_ok=True)
         for path in self.folder.iterdir():
             if path.name != LOCK:
@@ -195,42 +151,59 @@ class Work:
             lines.append(entry)
         return lines
 
-    def _sound(self, lines: list[dict[str, Any]]) -> list[SegmentRecord]:
-        """Return the segments up to the first that is missing, not as it was written, or not in its turn."""
-        sound: list[SegmentRecord] = []
-        times: list[int] = []
+    def _take_up(self, lines: list[dict[str, Any]]) -> None:
+        """Keep the segments that stand as they were written, up to the first that is missing.
+
+        Behind that, those that can be compared with what comes before them stay, too.
+        """
+        self._forget()
         for entry in lines:
-            try:
+            with suppress(OSError, KeyError, TypeError, ValueError):
+                if "end" in entry:
+                    self.end = Ending(**entry["end"])
+                    continue
                 record = SegmentRecord(**entry["segment"])
+                self.ahead.pop(record.number, None)
                 path = self.folder / record.file
-                if path.stat().st_size != record.size or sha256_of(path) != record.sha256:
-                    break
-                times = [*times[-1:], *record.times]
-                if any(later <= time for time, later in pairwise(times)):
-                    break
-            except (OSError, KeyError, TypeError):
-                break
-            sound.append(record)
-        return sound
+                if path.stat().st_size == record.size and sha256_of(path) == record.sha256:
+                    self.ahead[record.number] = record
+        self.settle()
+        self.ahead = {number: one for number, one in self.ahead.items() if one.before is not None}
+
+    def _forget(self) -> None:
+        self.segments, self.ahead, self.end = [], {}, None
 
     def _rewrite(self, head: Mapping[str, Any]) -> None:
-        entries: list[dict[str, Any]] = [{"head": head}, *({"segment": asdict(one)} for one in self.segments)]
+        kept = [*self.segments, *self.ahead.values()]
+        entries: list[dict[str, Any]] = [{"head": head}, *({"segment": asdict(one)} for one in kept)]
+        if self.end is not None:
+            entries.append({"end": asdict(self.end)})
         text = "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries)
         write_atomically(self.folder / MANIFEST, text.encode("ascii"), replace=True)
-        kept = {MANIFEST, LOCK, *(one.file for one in self.segments)}
+        names = {MANIFEST, LOCK, *(one.file for one in kept)}
         for path in self.folder.iterdir():
-            if path.name not in kept:
+            if path.name not in names:
                 path.unlink()
 
     # ---- what is done
 
     @property
     def count(self) -> int:
-        """How many pictures the finished segments hold."""
+        """How many pictures the finished segments hold, from the film's beginning to the first gap."""
         return sum(len(segment.times) for segment in self.segments)
 
+    @property
+    def done(self) -> int:
+        """How many pictures stand finished, those behind a gap too."""
+        return self.count + sum(len(segment.times) for segment in self.ahead.values())
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether all pictures are there."""
+        return self.end is not None and self.end.count == self.count
+
     def known(self, most: int) -> list[Known]:
-        """Return the last pictures of the finished segments."""
+        """Return the last pictures of the finished segments, up to the first gap."""
         known: list[Known] = []
         for segment in reversed(self.segments):
             known[:0] = [Known(*pair) for pair in zip(segment.times, segment.digests, strict=True)]
@@ -240,12 +213,46 @@ class Work:
 
     def next_file(self) -> str:
         """Return the name of the segment that comes next."""
-        return f"{len(self.segments):06}.segment"
+        return segment_name(len(self.segments))
 
     def add(self, record: SegmentRecord, data: bytes) -> None:
-        """Write a segment, and enter it when it stands complete. Raises StorageError and OutputError."""
+        """Write the segment that comes next, and enter it when it stands complete.
+
+        Raises StorageError and OutputError.
+        """
         write_atomically(self.folder / record.file, data, replace=True)
-        line = json.dumps({"segment": asdict(record)}, separators=(",", ":")) + "\n"
+        self._enter({"segment": asdict(record)})
+        self.segments.append(record)
+
+    def take(self, record: SegmentRecord, staged: Path) -> None:
+        """Enter a segment that a worker has written; `settle` puts it into its turn.
+
+        Raises StorageError and OutputError.
+        """
+        place_finished(staged, self.folder / record.file, replace=True)
+        self._enter({"segment": asdict(record)})
+        self.ahead[record.number] = record
+
+    def settle(self) -> int | None:
+        """Take up the segments ahead whose turn it is; return the number of one that does not follow.
+
+        That one is forgotten: it has to be made again.
+        """
+        while (record := self.ahead.pop(len(self.segments), None)) is not None:
+            if not record.follows(self.known(PROOF)):
+                return len(self.segments)
+            self.segments.append(record)
+        return None
+
+    def close(self, ending: Ending) -> None:
+        """Enter how the film ends, once that has been seen. Raises StorageError."""
+        if self.end is None:
+            self._enter({"end": asdict(ending)})
+            self.end = ending
+
+    def _enter(self, entry: Mapping[str, Any]) -> None:
+        """Write a line of the manifest, to last."""
+        line = json.dumps(entry, separators=(",", ":")) + "\n"
         try:
             with (self.folder / MANIFEST).open("ab") as file:
                 file.write(line.encode("ascii"))
@@ -253,36 +260,7 @@ class Work:
                 os.fsync(file.fileno())
         except OSError as error:
             raise StorageError(f"{self.folder / MANIFEST} cannot be written: {error.strerror}.") from error
-        self.segments.append(record)
 
     def remove(self) -> None:
         """Remove the folder; the finished film stands in its place."""
-        self.segments = []
-
-
-def _unlike(output: Path, count: int, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return in a sentence why finished segments do not go with this run."""
-    have = f"{count} pictures of {output} were restored by an earlier run"
-    if earlier.get("v") == VERSION and earlier.get("input") != now.get("input"):
-        return f"{have}, and the input has changed since: give another -o, or --overwrite to begin anew."
-    if any(earlier.get(name) != now.get(name) for name in ("v", "versions", "segment")):
-        return f"{have} with another version of derain or its libraries: give --overwrite to begin anew."
-    names = [*differences(earlier.get("settings", {}), now.get("settings", {}))]
-    names += [name for name in differences(earlier.get("plan", {}), now.get("plan", {})) if name not in names]
-    words = f" ({', '.join(names)})" if names else ""
-    return (
-        f"{have} with other settings{words}: give those again to go on there, another -o, or --overwrite "
-        "to begin anew."
-    )
-
-
-def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the names of what differs between two sets of settings, those within others on their own."""
-    names: list[str] = []
-    for name in sorted({*earlier, *now}):
-        old, new = earlier.get(name), now.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            names += differences(old, new)
-        elif old != new or (name in earlier) != (name in now):
-            names.append(name)
-    return names
+        self._forget()

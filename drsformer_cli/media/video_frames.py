@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,10 +27,14 @@ SLACK = Fraction(1, 10)
 
 @dataclass(frozen=True)
 class Known:
-    """A picture that an earlier run has seen."""
+    """A picture that was seen before; `digest` is empty where its time alone is known."""
 
     pts: int
-    digest: str
+    digest: str = ""
+
+    def is_(self, pts: int | None, digest: str) -> bool:
+        """Tell whether a picture may be this one."""
+        return self.pts == pts and self.digest in ("", digest)
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Shot:
         lost: packets before it that could not be decoded.
         damaged: whether the decoder had to guess parts of it.
         mended: whether its timestamp had to be made up, for want of one that rises.
+        repeated: whether its samples are those of the picture before.
     """
 
     index: int
@@ -55,6 +60,7 @@ class Shot:
     lost: int
     damaged: bool
     mended: bool
+    repeated: bool = False
 
 
 @dataclass
@@ -66,11 +72,13 @@ class Ending:
         early: whether the file ends before it says it does, or cannot be read to its end.
         even: whether pictures follow each other at a constant rate for a time that is known: then their
             number is.
+        count: how many pictures there were in all; None until the end is reached.
     """
 
     lost: int = 0
     early: bool = False
     even: bool = False
+    count: int | None = None
 
     def notes(self, pictures: int, lost: int, expected: int | None) -> list[str]:
         """Return in words what is missing, of `expected` pictures, where `pictures` were found."""
@@ -99,30 +107,37 @@ def shots(
     known: Sequence[Known] = (),
     count: int = 0,
     ending: Ending | None = None,
-) -> Iterator[Shot]:
+    only_there: bool = False,
+) -> Generator[Shot, None, None]:
     """Yield the pictures with start <= time < end, in seconds, in the order they are shown.
 
     After an interruption: `count` pictures were seen before, `known` are the last of them (at least `PROOF`,
     or all), and those behind them are yielded. `ending` is filled in at the end. Raises ChangedError if the
-    known ones are not found, UnreadableError if nothing can be decoded, OSError if the file cannot be read.
+    known ones are not found (with `only_there`: not found without reading a long film from its beginning),
+    UnreadableError if nothing can be decoded, OSError if the file cannot be read.
     """
     ending = Ending() if ending is None else ending
+    reader = _Reader(film, pixels, start, end, ending)
     if count > 2 * RUN_UP:
         try:
-            yield from _Reader(film, pixels, start, end, ending).resumed(known, count)
+            yield from reader.resumed(known, count)
+            ending.count = reader.index
             return
         except _NotFoundError:
-            pass  # some films cannot be entered in the middle: read them from their beginning
-    reader = _Reader(film, pixels, start, end, ending)
+            if only_there:
+                raise ChangedError from None
+            # some films cannot be entered in the middle: read them from their beginning
+            reader = _Reader(film, pixels, start, end, ending)
     for shot in reader.all():
         if shot.index < count:
             place = shot.index - (count - len(known))
-            if place >= 0 and (known[place].pts, known[place].digest) != (shot.pts, shot.digest):
+            if place >= 0 and not known[place].is_(shot.pts, shot.digest):
                 raise ChangedError
         else:
             yield shot
     if reader.index < count:
         raise ChangedError
+    ending.count = reader.index
 
 
 class _Reader:
@@ -137,6 +152,7 @@ class _Reader:
         self._first = None if start is None else self._origin + start / film.time_base
         self._last = None if end is None else self._origin + end / film.time_base
         self._previous: int | None = None
+        self._digest = ""
         self._step = max(1, round(1 / (film.rate * film.time_base))) if film.rate else 1
 
     def all(self) -> Iterator[Shot]:
@@ -160,8 +176,8 @@ class _Reader:
                 continue
             waiting = False
             if proof:
-                expected = proof.pop(0)
-                if (frame.pts, digest_of(self._pixels.planar(frame))) != (expected.pts, expected.digest):
+                self._digest = digest_of(self._pixels.planar(frame))
+                if not proof.pop(0).is_(frame.pts, self._digest):
                     raise _NotFoundError
                 self._previous, self.index = frame.pts, count
                 continue
@@ -189,7 +205,9 @@ class _Reader:
             return Shot(-1, pts, duration, frame, "", lost, damaged, mended)
         self.index += 1
         planar = self._pixels.planar(frame)
-        return Shot(self.index - 1, pts, duration, planar, digest_of(planar), lost, damaged, mended)
+        before, self._digest = self._digest, digest_of(planar)
+        repeated = before == self._digest
+        return Shot(self.index - 1, pts, duration, planar, self._digest, lost, damaged, mended, repeated)
 
     def _frames(self, target: int | None) -> Iterator[tuple[Any, int, bool]]:
         """Yield (picture, packets lost before it, whether it is damaged), from a timestamp or the first."""

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from drsformer_cli.errors import OutputError, StorageError, UsageError
-from drsformer_cli.jobs import film_batch, film_finish, film_plan, film_work
+from drsformer_cli.jobs import film_finish, film_job, film_plan, film_work
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film import Progress, SegmentDone
 from drsformer_cli.jobs.film_batch import FilmBatch, FilmDone, FilmStarted
@@ -268,7 +268,7 @@ def test_a_resumption_that_fails_early_keeps_the_segments(
     out, model = tmp_path / "out.mp4", Negative()
     half_done(clip, out)
     with monkeypatch.context() as patch:
-        place: Any = {"identity_of": film_batch, "describe": model, "sha256_of": film_work}[step]
+        place: Any = {"identity_of": film_job, "describe": model, "sha256_of": film_work}[step]
         patch.setattr(place, step, stop)
         with pytest.raises(KeyboardInterrupt):
             events_of(clip, out, model)

@@ -1,0 +1,109 @@
+"""One film in work: taken up where an earlier run stopped, and put together when all of it is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from drsformer_cli.jobs.film import FilmModel
+from drsformer_cli.jobs.film_events import FilmAssembling, FilmDone, FilmStarted
+from drsformer_cli.jobs.film_finish import Sums, assemble, deliver
+from drsformer_cli.jobs.film_plan import FilmPlan
+from drsformer_cli.jobs.film_record import identity_of
+from drsformer_cli.jobs.film_work import Work
+from drsformer_cli.jobs.manifest import plain
+from drsformer_cli.media.video_frames import ChangedError
+
+
+class FilmJob:
+    """What is done with one film, whoever restores its pictures. A context manager: it holds the work folder.
+
+    Args:
+        plan: what is done with it.
+        model: says what decides the bytes.
+        replace: whether a result in its place may be replaced.
+        anew: whether work that was begun otherwise is thrown away.
+    """
+
+    def __init__(self, plan: FilmPlan, model: FilmModel, *, replace: bool, anew: bool) -> None:
+        self.plan, self.work = plan, Work(plan.task.path)
+        self.notes: list[str] = []
+        self.replace = replace
+        self._model, self._anew = model, anew
+        self._words: tuple[str, ...] = ()
+        self._content = ""
+        self._begun, self._clock = 0, time.perf_counter()
+
+    def __enter__(self) -> FilmJob:
+        self.work.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.work.__exit__(*error)
+
+    def begin(self) -> FilmStarted:
+        """Take up what an earlier run has finished. Raises OutputError and StorageError."""
+        head = self._head(self.work.earlier_head())
+        lost = self.work.begin(head, anew=self._anew)
+        words = [*self.plan.notes, *self._words]
+        if lost:
+            words.append("what an earlier run had begun does not go with this one, and is done again")
+        self._content = head["input"]["sha256"]
+        self._begun, self._clock = self.work.done, time.perf_counter()
+        return FilmStarted(self.plan, self._begun, tuple(words))
+
+    def _head(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the head of the work; the model keeps to an earlier run's ways where that decides bytes."""
+        plan, model = self.plan, self._model
+        source = identity_of(plan.film.path, earlier.get("input"))
+        head = plan.head(source, model.settings, model.describe(*plan.film.upright))
+        if earlier.get("settings") == head["settings"] and earlier.get("plan") != head["plan"]:
+            model.go_on_as(earlier.get("plan", {}))
+            head = plan.head(source, model.settings, model.describe(*plan.film.upright))
+        return head
+
+    def start_over(self) -> None:
+        """Throw all segments away, once: the film does not show their pictures. Raises ChangedError then."""
+        if self._words:
+            raise ChangedError
+        self._words = (
+            f"the film does not show again the {self.work.count} pictures that an earlier run "
+            "restored: they are done again",
+        )
+        self.work.wipe()
+
+    @property
+    def fresh(self) -> int:
+        """How many pictures were restored in this run."""
+        return self.work.done - self._begun
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return all that decides the bytes of the result besides the input."""
+        return plain(self.plan.settings(self._model.settings))
+
+    def finish(self) -> Iterator[FilmAssembling | FilmDone]:
+        """Put the film together and into its place. Raises StorageError, OutputError and UnreadableError."""
+        plan, work = self.plan, self.work
+        assert work.end is not None
+        yield FilmAssembling(plan)
+        finished, unlike = assemble(plan, work)
+        sums = Sums.of(work.segments, work.end.lost)
+        unlike += work.end.notes(sums.pictures, sums.lost, plan.frames)
+        ways: list[dict[str, Any]] = []
+        for segment in work.segments:
+            ways += [way for way in segment.plans if way not in ways]
+        record = deliver(
+            plan,
+            finished,
+            settings=self.settings,
+            how=ways,
+            seconds=sums.seconds,
+            notes=[*plan.notes, *self.notes, *sums.notes(), *unlike],
+            replace=self.replace,
+            content=self._content,
+        )
+        fresh = self.fresh
+        work.remove()
+        yield FilmDone(plan, record, sums, fresh, time.perf_counter() - self._clock)
