@@ -1,4 +1,4 @@
-"""Who does the pictures: a model in this process, or workers beside it or on a cluster."""
+"""Who does the pictures and films: a model in this process, or workers beside it or on a cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -27,7 +27,13 @@ from drsformer_cli.jobs.worker import PictureRecipe, Probe
 from drsformer_cli.media.files import make_folder, partial_name, stage
 
 if TYPE_CHECKING:
+    from drsformer_cli.jobs.film_events import FilmEvent
+    from drsformer_cli.jobs.film_plan import Wish
+    from drsformer_cli.jobs.film_worker import FilmRecipe
+    from drsformer_cli.jobs.naming import Task
     from drsformer_cli.restore.restorer import Restorer
+
+    Recipe = PictureRecipe | FilmRecipe
 
 
 class Run(Protocol):
@@ -112,10 +118,37 @@ def open_engine(
     """Load the model, or have it loaded; what is to be closed goes on the stack. Raises SetupError."""
     if work.alone:
         return Alone(options.load(), format, quality)
-    local = work.engine is EngineName.LOCAL
-    recipe = PictureRecipe(_loader(options), format, quality)
-    hands = _processes(work, recipe, _most(tasks)) if local else _actors(stack, work, recipe, tasks)
-    return Together(stack.enter_context(Crew(hands)))
+    recipe = PictureRecipe(_loader(options), format=format, quality=quality)
+    return Together(stack.enter_context(Crew(_hands(stack, work, recipe, tasks, _most(tasks)))))
+
+
+def open_films(
+    stack: ExitStack,
+    options: ModelOptions,
+    work: Work,
+    tasks: Sequence[Task],
+    wish: Wish,
+    *,
+    overwrite: bool,
+) -> Iterable[FilmEvent]:
+    """Return the run over films, by a model in this process or by workers. Raises SetupError."""
+    from drsformer_cli.jobs.film_batch import FilmBatch
+    from drsformer_cli.jobs.film_crew import FilmCrew
+    from drsformer_cli.jobs.film_spread import FilmSpread
+    from drsformer_cli.jobs.film_worker import FilmRecipe
+
+    if work.alone:
+        return FilmBatch(tasks, options.load(), wish, overwrite=overwrite)
+    hands = _hands(stack, work, FilmRecipe(_loader(options)), list(tasks), sys.maxsize)
+    crew = stack.enter_context(FilmCrew(hands)).start()
+    return FilmSpread(tasks, crew, wish, overwrite=overwrite)
+
+
+def _hands(stack: ExitStack, work: Work, recipe: Recipe, tasks: Tasks, most: int) -> Hands:
+    """Return the workers that are asked for; no more than `most` of them are of use."""
+    if work.engine is EngineName.LOCAL:
+        return _processes(work, recipe, most)
+    return _actors(stack, work, recipe, tasks, most)
 
 
 def _loader(options: ModelOptions) -> Callable[..., Restorer]:
@@ -133,7 +166,7 @@ def _most(tasks: Tasks) -> int:
     return sys.maxsize if isinstance(tasks, Listing) else len(tasks)
 
 
-def _processes(work: Work, recipe: PictureRecipe, most: int) -> Hands:
+def _processes(work: Work, recipe: Recipe, most: int) -> Hands:
     """Return processes of this machine, which share its processors, and the memory of what they work on."""
     import torch
 
@@ -155,7 +188,7 @@ def _processes(work: Work, recipe: PictureRecipe, most: int) -> Hands:
     return ProcessHands(recipes, threads=threads)
 
 
-def _actors(stack: ExitStack, work: Work, recipe: PictureRecipe, tasks: Tasks) -> Hands:
+def _actors(stack: ExitStack, work: Work, recipe: Recipe, tasks: Tasks, most: int) -> Hands:
     """Return actors of a Ray cluster, which see the same files as this process or say that they do not."""
     from drsformer_cli.jobs.cluster import RayHands
     from drsformer_cli.jobs.processes import THREADS
@@ -174,7 +207,7 @@ def _actors(stack: ExitStack, work: Work, recipe: PictureRecipe, tasks: Tasks) -
     probes = [Probe(str(absolute(task.source.path))) for task in first[:1] if task.source.path is not None]
     folders = dict.fromkeys(task.folder for task in first if task.base is None)
     probes += [stack.enter_context(_probe(folder)) for folder in folders]
-    hands.bring(replace(recipe, share=layout.share, probes=tuple(probes)), most=_most(tasks))
+    hands.bring(replace(recipe, share=layout.share, probes=tuple(probes)), most=most)
     return hands
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from drsformer_cli.cli import options
+from drsformer_cli.cli import options, work
 from drsformer_cli.errors import UsageError
 
 
@@ -66,7 +66,7 @@ def video(
     start: StartOption = None,
     end: EndOption = None,
     model: options.ModelOption = "compact",
-    device: options.DeviceOption = "auto",
+    device: work.DevicesOption = "auto",
     precision: options.PrecisionOption = options.Precision.AUTO,
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = None,
@@ -78,12 +78,17 @@ def video(
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
     json_lines: options.JsonOption = False,
+    workers: work.WorkersOption = None,
+    engine: work.EngineOption = work.EngineName.LOCAL,
+    ray_address: work.RayAddressOption = None,
+    gpus_per_worker: work.GpusOption = None,
 ) -> None:
     """Remove the rain from films.
 
     Everything else in a film stays: the time of each picture, sound, subtitles, chapters, rotation, colour,
     bit depth. What cannot be kept is said before the work starts; --dry-run says it and does nothing. An
-    interrupted run goes on where it stopped when the same command is given again.
+    interrupted run goes on where it stopped when the same command is given again. With --workers, several
+    GPUs or --engine ray, the segments of a film are done by several at once, and come out the same.
 
     \b
     Examples:
@@ -91,15 +96,23 @@ def video(
       derain video rainy.mov -o clear.mkv        into another container
       derain video clips/ -o clean/              all films of a folder
       derain video rainy.mp4 --start 1:05 --end 1:20 --crf 12
+      derain video rainy.mp4 --device cuda:0,cuda:1
     """
     if quiet and verbose:
         raise UsageError("-q and -v contradict each other: leave one of them out.")
     first, last = parse_time("--start", start), parse_time("--end", end)
     if last is not None and last <= (first or 0):
         raise UsageError(f"--end {end} does not lie behind --start {start or 0}.")
+    spread = work.Work.check(
+        engine=engine,
+        device=device,
+        workers=workers,
+        ray_address=ray_address,
+        gpus_per_worker=gpus_per_worker,
+    )
     chosen = options.ModelOptions.check(
         model=model,
-        device=device,
+        device=spread.devices[0],
         precision=precision,
         tile=tile,
         overlap=overlap,
@@ -115,7 +128,7 @@ def video(
     wish.check()
     films = find_films(inputs, output)
     session = FilmSession(
-        films, wish, overwrite=overwrite, quiet=quiet, verbose=verbose, json_lines=json_lines
+        films, wish, spread, overwrite=overwrite, quiet=quiet, verbose=verbose, json_lines=json_lines
     )
     failed = session.list_films(chosen) if dry_run else session.restore(chosen)
     if failed:

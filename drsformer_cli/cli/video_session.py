@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
+from drsformer_cli.cli.engine import open_films
 from drsformer_cli.cli.report import write_line
-from drsformer_cli.cli.video_progress import FilmDisplay, FilmTally, display_for
+from drsformer_cli.cli.video_progress import FilmDisplay, display_for
+from drsformer_cli.cli.video_tally import FilmTally
 from drsformer_cli.cli.words import printable
 from drsformer_cli.jobs.events import Failed, Skipped
-from drsformer_cli.jobs.film_batch import FilmBatch
+from drsformer_cli.jobs.film_batch import Films
 from drsformer_cli.jobs.film_events import FilmDone, FilmEvent, SegmentDone
 from drsformer_cli.jobs.film_naming import FilmTasks
 from drsformer_cli.jobs.film_plan import FilmPlan, Wish
@@ -20,15 +21,24 @@ from drsformer_cli.jobs.naming import Task
 
 if TYPE_CHECKING:
     from drsformer_cli.cli.options import ModelOptions
+    from drsformer_cli.cli.work import Work
 
 
 class FilmSession:
     """What one run over films needs besides the model; `restore` or `list_films` tells whether any failed."""
 
     def __init__(
-        self, films: FilmTasks, wish: Wish, *, overwrite: bool, quiet: bool, verbose: bool, json_lines: bool
+        self,
+        films: FilmTasks,
+        wish: Wish,
+        work: Work,
+        *,
+        overwrite: bool,
+        quiet: bool,
+        verbose: bool,
+        json_lines: bool,
     ) -> None:
-        self._films, self._wish, self._overwrite = films, wish, overwrite
+        self._films, self._wish, self._work, self._overwrite = films, wish, work, overwrite
         self._json_lines, self._quiet = json_lines, quiet
         self._tally = FilmTally(films.tasks, films.left_out)
         self._display: FilmDisplay = display_for(self._tally, quiet=quiet, verbose=verbose)
@@ -41,11 +51,13 @@ class FilmSession:
         if not self._films.tasks:
             self._end()
             return False
-        model = options.load()
-        batch = FilmBatch(self._films.tasks, model, self._wish, overwrite=self._overwrite)
-        with self._display:
+        with ExitStack() as stack:
+            run = open_films(
+                stack, options, self._work, self._films.tasks, self._wish, overwrite=self._overwrite
+            )
+            stack.enter_context(self._display)
             try:
-                for event in batch:
+                for event in run:
                     self._take(event)
             except KeyboardInterrupt as stop:
                 self._tally.interrupted = True
@@ -81,8 +93,7 @@ class FilmSession:
                 "notes": event.record.notes,
                 "plan": event.record.plan,
             }
-        if isinstance(event, SegmentDone) and self._tally.plan is not None:
-            plan = self._tally.plan
+        if isinstance(event, SegmentDone) and (plan := event.plan) is not None:
             return {
                 "status": "progress",
                 "input": plan.task.name,
@@ -109,20 +120,19 @@ class FilmSession:
     def _last_word(self) -> str:
         tally = self._tally
         through = f"{tally.ended} of {tally.total} films are through"
-        if tally.plan is not None and tally.plan.as_picture:
-            name = tally.plan.task.name
+        film = tally.current
+        if film is not None and film.plan.as_picture:
+            name = film.plan.task.name
             return f"interrupted: {through}; a GIF is done in one piece, so {name} is begun anew next time."
-        if tally.plan is not None:
-            through = (
-                f"{tally.safe} of {tally.plan.frames or 'the'} pictures of {tally.plan.task.name} are done"
-            )
+        if film is not None:
+            through = f"{film.safe} of {film.plan.frames or 'the'} pictures of {film.plan.task.name} are done"
         return f"interrupted: {through}; the same command goes on there."
 
     # ---- the dry run
 
     def list_films(self, options: ModelOptions) -> bool:
         """Print what would be done with each film, what would be kept, converted and dropped."""
-        batch = FilmBatch(
+        batch = Films(
             self._films.tasks, _Unloaded(options.known_settings()), self._wish, overwrite=self._overwrite
         )
         for task in self._films.tasks:
@@ -167,10 +177,6 @@ class _Unloaded:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
-
-    def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Never called."""
-        raise NotImplementedError
 
     def describe(self, height: int, width: int) -> dict[str, Any]:
         """Never called."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from drsformer_cli.errors import DeviceError, SetupError
+from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.dispatch import Dispatcher, WorkerLostError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.hands import Hands
@@ -60,21 +59,8 @@ class Crew:
 
     def _agree(self, facts: Facts) -> None:
         """Raise SetupError for a worker whose results would not be those of the others."""
-        if self.facts is None:
-            self.facts = facts
-        if facts.software != self.facts.software:
-            raise SetupError(
-                f"the workers are not alike: one has {self.facts.software}, another {facts.software}; "
-                "install the same on all machines."
-            )
-        mine, theirs = self.facts.settings, facts.settings
-        differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
-        if differing:
-            key = differing[0]
-            raise DeviceError(
-                f"the workers are not alike: {key} is {mine.get(key)} for one and {theirs.get(key)} for "
-                f"another; say which with --{key}."
-            )
+        self.facts = self.facts or facts
+        self.facts.check_alike(facts)
 
     def go_on_as(self, plan: Mapping[str, Any]) -> None:
         """Rest all plans on the memory limit of an earlier one, or on the first worker's if that is less."""
@@ -197,7 +183,5 @@ class Crew:
 
 
 def _forget(errand: PictureErrand) -> None:
-    """Clear away what a lost worker may have left of an errand."""
     if errand.url is None:
-        with suppress(OSError):  # most often it left nothing
-            errand.place.unlink()
+        errand.forget()

@@ -38,6 +38,7 @@ class Dispatcher:
         hands: the workers.
         agree: is told the facts of each new worker, and raises SetupError for one unlike the others.
         forget: is told each errand whose worker is lost, to clear away what it left.
+        depth: errands that a worker has at a time.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class Dispatcher:
         *,
         agree: Callable[[Any], None],
         forget: Callable[[Any], None],
+        depth: int = DEPTH,
     ) -> None:
-        self._hands = hands
+        self._hands, self._depth = hands, depth
         self._agree = agree
         self._forget = forget
         self._crew: dict[int, _Hand] = {}
@@ -81,7 +83,7 @@ class Dispatcher:
 
     def has_room(self) -> bool:
         """Tell whether a worker is waiting for another errand."""
-        return not self._again and self._free(1 if self._crowd() else DEPTH) is not None
+        return not self._again and self._free(1 if self._crowd() else self._depth) is not None
 
     def _crowd(self) -> bool:
         """Tell whether some worker has nothing: then nobody is given a second errand before it."""
@@ -98,7 +100,7 @@ class Dispatcher:
 
     def give(self, errand: Errand) -> None:
         """Hand out an errand, for which there is room."""
-        worker = self._free(DEPTH)
+        worker = self._free(self._depth)
         assert worker is not None
         self._send(worker, errand)
 

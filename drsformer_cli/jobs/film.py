@@ -33,19 +33,25 @@ WAITING = 2
 QUICK_SECONDS = 5.0
 
 
-class FilmModel(Protocol):
-    """What the loop needs of a restorer."""
+class Terms(Protocol):
+    """What the plan for a film rests on: a restorer, or workers that have one each."""
 
-    settings: dict[str, Any]
-
-    def restore(self, rainy: NDArray[Any], /) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Restore one picture (H, W, 3); return it in the same shape and dtype, and how it was done."""
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return all that decides the result besides the picture's size."""
 
     def describe(self, height: int, width: int) -> dict[str, Any]:
         """Return how pictures of this size are done."""
 
     def go_on_as(self, plan: Mapping[str, Any], /) -> None:
         """Keep to the ways of an earlier plan."""
+
+
+class FilmModel(Terms, Protocol):
+    """What the loop needs of a restorer."""
+
+    def restore(self, rainy: NDArray[Any], /) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Restore one picture (H, W, 3); return it in the same shape and dtype, and how it was done."""
 
 
 class Shelf(Protocol):

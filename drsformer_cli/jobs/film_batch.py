@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from drsformer_cli.errors import OutputError, SetupError, UsageError
 from drsformer_cli.jobs.events import Failed, Skipped
-from drsformer_cli.jobs.film import FilmLoop, FilmModel
+from drsformer_cli.jobs.film import FilmLoop, FilmModel, Terms
 from drsformer_cli.jobs.film_events import FilmAssembling, FilmDone, FilmEvent, FilmStarted, Progress
 from drsformer_cli.jobs.film_finish import Sums, deliver
 from drsformer_cli.jobs.film_job import FilmJob
@@ -28,8 +28,48 @@ from drsformer_cli.media.files import write_atomically
 from drsformer_cli.media.video_frames import RUN_UP, ChangedError, Ending, Known, Shot, shots
 
 
-class FilmBatch:
-    """Restores films in turn; iterating over it runs it. A film that fails is an event, and the rest go on.
+class Films:
+    """Films to be restored, whoever does it.
+
+    Args:
+        tasks: the films.
+        terms: what decides the bytes besides them.
+        wish: what is asked of the encoding.
+        overwrite: whether all is done anew, and results in their places are replaced.
+    """
+
+    def __init__(self, tasks: Sequence[Task], terms: Terms, wish: Wish, *, overwrite: bool = False) -> None:
+        self._tasks, self._terms, self._wish, self._overwrite = tasks, terms, wish, overwrite
+        self._inputs = file_ids(tasks)
+
+    def alone(self, error: Exception) -> bool:
+        """Tell whether an error is wrong usage for the one film that was named, and so ends the run."""
+        return isinstance(error, UsageError) and len(self._tasks) == 1 and self._tasks[0].source.named
+
+    def look(self, task: Task) -> tuple[FilmPlan, Decision]:
+        """Return what would be done with a film, and whether. Raises what keeps it from being done."""
+        plan = plan_film(task, self._wish)
+        settings = plain(plan.settings(self._terms.settings))
+        manifest = Manifest.load(task.folder)
+        record = manifest.record(task.output.as_posix())
+        if record is not None and _done_whole(record):
+            settings = without_memory(settings)
+        decision = decide(task, manifest, settings, overwrite=self._overwrite, inputs=self._inputs)
+        if decision.skip is None:
+            if record is not None and not self._overwrite and task.path.exists():
+                _refuse_other_settings(task, record, settings)
+            _refuse_locked_folder(task)
+        return plan, decision
+
+    def sweep(self, plan: FilmPlan) -> None:
+        """Remove what a run left that was killed when the film stood complete already."""
+        sweep_work(plan.task.path, plain(plan.settings(self._terms.settings)))
+
+
+class FilmBatch(Films):
+    """Restores films with one model; iterating over it runs it and yields its events.
+
+    A film that fails is an event, and the rest go on.
 
     Raises SetupError, and KeyboardInterrupt, which leave finished segments behind for the next run.
     """
@@ -37,8 +77,8 @@ class FilmBatch:
     def __init__(
         self, tasks: Sequence[Task], model: FilmModel, wish: Wish, *, overwrite: bool = False
     ) -> None:
-        self._tasks, self._model, self._wish, self._overwrite = tasks, model, wish, overwrite
-        self._inputs = file_ids(tasks)
+        super().__init__(tasks, model, wish, overwrite=overwrite)
+        self._model = model
 
     def __iter__(self) -> Iterator[FilmEvent]:
         """Run."""
@@ -52,29 +92,10 @@ class FilmBatch:
                     raise
                 yield Failed.because(task, error)
 
-    def alone(self, error: Exception) -> bool:
-        """Tell whether an error is wrong usage for the one film that was named, and so ends the run."""
-        return isinstance(error, UsageError) and len(self._tasks) == 1 and self._tasks[0].source.named
-
-    def look(self, task: Task) -> tuple[FilmPlan, Decision]:
-        """Return what would be done with a film, and whether. Raises what keeps it from being done."""
-        plan = plan_film(task, self._wish)
-        settings = plain(plan.settings(self._model.settings))
-        manifest = Manifest.load(task.folder)
-        record = manifest.record(task.output.as_posix())
-        if record is not None and _done_whole(record):
-            settings = without_memory(settings)
-        decision = decide(task, manifest, settings, overwrite=self._overwrite, inputs=self._inputs)
-        if decision.skip is None:
-            if record is not None and not self._overwrite and task.path.exists():
-                _refuse_other_settings(task, record, settings)
-            _refuse_locked_folder(task)
-        return plan, decision
-
     def _film(self, task: Task) -> Iterator[FilmEvent]:
         plan, decision = self.look(task)
         if decision.skip is not None:
-            sweep_work(task.path, plain(plan.settings(self._model.settings)))
+            self.sweep(plan)
             yield Skipped(task, decision.skip)
             return
         with FilmJob(plan, self._model, replace=decision.replace, anew=self._overwrite) as job:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from drsformer_cli.jobs.film import FilmModel
+from drsformer_cli.errors import UnreadableError
+from drsformer_cli.jobs.film import Terms
 from drsformer_cli.jobs.film_events import FilmAssembling, FilmDone, FilmStarted
 from drsformer_cli.jobs.film_finish import Sums, assemble, deliver
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.film_record import identity_of
 from drsformer_cli.jobs.film_work import Work
 from drsformer_cli.jobs.manifest import plain
-from drsformer_cli.media.video_frames import ChangedError
 
 
 class FilmJob:
@@ -21,16 +21,16 @@ class FilmJob:
 
     Args:
         plan: what is done with it.
-        model: says what decides the bytes.
+        terms: what decides the bytes besides.
         replace: whether a result in its place may be replaced.
         anew: whether work that was begun otherwise is thrown away.
     """
 
-    def __init__(self, plan: FilmPlan, model: FilmModel, *, replace: bool, anew: bool) -> None:
+    def __init__(self, plan: FilmPlan, terms: Terms, *, replace: bool, anew: bool) -> None:
         self.plan, self.work = plan, Work(plan.task.path)
         self.notes: list[str] = []
         self.replace = replace
-        self._model, self._anew = model, anew
+        self._terms, self._anew = terms, anew
         self._words: tuple[str, ...] = ()
         self._content = ""
         self._begun, self._clock = 0, time.perf_counter()
@@ -55,18 +55,20 @@ class FilmJob:
 
     def _head(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
         """Return the head of the work; the model keeps to an earlier run's ways where that decides bytes."""
-        plan, model = self.plan, self._model
+        plan, terms = self.plan, self._terms
         source = identity_of(plan.film.path, earlier.get("input"))
-        head = plan.head(source, model.settings, model.describe(*plan.film.upright))
+        head = plan.head(source, terms.settings, terms.describe(*plan.film.upright))
         if earlier.get("settings") == head["settings"] and earlier.get("plan") != head["plan"]:
-            model.go_on_as(earlier.get("plan", {}))
-            head = plan.head(source, model.settings, model.describe(*plan.film.upright))
+            terms.go_on_as(earlier.get("plan", {}))
+            head = plan.head(source, terms.settings, terms.describe(*plan.film.upright))
         return head
 
     def start_over(self) -> None:
-        """Throw all segments away, once: the film does not show their pictures. Raises ChangedError then."""
+        """Throw all segments away: the film does not show their pictures. Raises UnreadableError again."""
         if self._words:
-            raise ChangedError
+            raise UnreadableError(
+                f"{self.plan.film.path} does not show the same pictures whenever it is read."
+            )
         self._words = (
             f"the film does not show again the {self.work.count} pictures that an earlier run "
             "restored: they are done again",
@@ -81,7 +83,7 @@ class FilmJob:
     @property
     def settings(self) -> dict[str, Any]:
         """Return all that decides the bytes of the result besides the input."""
-        return plain(self.plan.settings(self._model.settings))
+        return plain(self.plan.settings(self._terms.settings))
 
     def finish(self) -> Iterator[FilmAssembling | FilmDone]:
         """Put the film together and into its place. Raises StorageError, OutputError and UnreadableError."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from drsformer_cli import __version__
-from drsformer_cli.errors import SetupError, StorageError
+from drsformer_cli.errors import DeviceError, SetupError, StorageError
 from drsformer_cli.jobs.events import words_for
 from drsformer_cli.jobs.gate import Gate, byte_budget
 from drsformer_cli.jobs.hands import DEPTH, Errand
@@ -30,9 +31,11 @@ from drsformer_cli.media.remote import write
 
 
 class Model(Protocol):
-    """What a worker needs of a restorer; `limit` is the memory it may use, in bytes."""
+    """What a worker needs of a restorer."""
 
-    limit: int
+    @property
+    def limit(self) -> int:
+        """Return the memory it may use, in bytes."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -46,30 +49,44 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
-class PictureErrand(Errand):
-    """A picture to do: the file at `path`, called `name` in messages, to a hidden file in `folder`.
+class FileErrand(Errand):
+    """Something to do whose result is a hidden file in `folder`, an absolute path.
 
-    Paths are absolute. The hidden file is called `temporary` in its first attempt; a lost worker may still be
-    writing when another does its errand, so each attempt has a name of its own. `limit` is the memory in
-    bytes that plans rest on, None for the worker's own. `is_url` says that `path` is one; `url` is where the
-    result goes if not to a disk: at once, with a note of `settings`.
+    It is called `temporary` in its first attempt; a lost worker may still be writing when another does its
+    errand, so each attempt has a name of its own. `limit` is the memory in bytes that plans rest on, None for
+    the worker's own.
     """
 
-    path: str = ""
-    name: str = ""
     folder: str = ""
     temporary: str = ""
     limit: int | None = None
-    url: str | None = None
-    replace: bool = False
-    settings: dict[str, Any] = field(default_factory=dict)
-    is_url: bool = False
 
     @property
     def place(self) -> Path:
         """Return where this attempt writes."""
         stem, dot, extension = self.temporary.rpartition(".")
         return Path(self.folder) / f"{stem[:-2]}{self.attempt:02x}{dot}{extension}"
+
+    def forget(self) -> None:
+        """Clear away what a lost worker may have left."""
+        with suppress(OSError):  # most often it left nothing
+            self.place.unlink()
+
+
+@dataclass(frozen=True)
+class PictureErrand(FileErrand):
+    """A picture to do: the file at `path`, absolute, called `name` in messages.
+
+    `is_url` says that `path` is one; `url` is where the result goes if not to a disk: at once, with a note of
+    `settings`.
+    """
+
+    path: str = ""
+    name: str = ""
+    url: str | None = None
+    replace: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    is_url: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,28 @@ class Facts:
     limit: int
     software: str = ""
 
+    def check_alike(self, other: Facts) -> None:
+        """Raise SetupError for another worker whose results would not be those of this one."""
+        if other.software != self.software:
+            raise SetupError(
+                f"the workers are not alike: one has {self.software}, another {other.software}; "
+                "install the same on all machines."
+            )
+        mine, theirs = self.settings, other.settings
+        differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+        if differing:
+            key = differing[0]
+            raise DeviceError(
+                f"the workers are not alike: {key} is {mine.get(key)} for one and {theirs.get(key)} for "
+                f"another; say which with --{key}."
+            )
+
+
+def software(*modules: str) -> list[str]:
+    """Return the version of derain, and those of modules that are in use."""
+    versions = [f"{name} {sys.modules[name].__version__}" for name in modules if name in sys.modules]
+    return [f"derain {__version__}", *versions]
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -127,22 +166,35 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class PictureRecipe:
-    """How to make a Worker: what loads its model, how files are written, its share of the memory there is."""
+class ModelRecipe:
+    """What workers of all kinds are made of: what loads the model, its share of the memory there is.
 
-    load: Callable[..., Model]
-    format: str | None = None
-    quality: int | None = None
+    `probes` are files that the worker must see.
+    """
+
+    load: Callable[..., Any]
     share: float = 1.0
     probes: tuple[Probe, ...] = field(default=())
 
-    def make(self) -> Worker:
+    def model(self) -> Any:
         """Load the model. Raises SetupError."""
         for probe in self.probes:
             probe.check(platform.node())
         model = self.load()
         model.go_on_as({"limit": int(model.limit * self.share)})
-        return Worker(model, format=self.format, quality=self.quality)
+        return model
+
+
+@dataclass(frozen=True)
+class PictureRecipe(ModelRecipe):
+    """How to make a Worker; `format` and `quality` are those of the files to write."""
+
+    format: str | None = None
+    quality: int | None = None
+
+    def make(self) -> Worker:
+        """Load the model. Raises SetupError."""
+        return Worker(self.model(), format=self.format, quality=self.quality)
 
 
 class Worker:
@@ -163,10 +215,7 @@ class Worker:
     @property
     def facts(self) -> Facts:
         """Return what the results rest on."""
-        software = [f"derain {__version__}"]
-        if "torch" in sys.modules:
-            software.append(f"torch {sys.modules['torch'].__version__}")
-        return Facts(self._model.settings, self._model.limit, ", ".join(software))
+        return Facts(self._model.settings, self._model.limit, ", ".join(software("torch")))
 
     def do(self, errand: PictureErrand) -> Finished | Refused:
         """Do one picture. Raises SetupError for what concerns all pictures."""

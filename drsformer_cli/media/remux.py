@@ -328,7 +328,8 @@ def _container_words(film: Film, container: str, codec: str, place: int) -> list
         if codec == "h265":
             words += [f"-tag:{place}", "hvc1"]  # players of Apple know no other
     if container in ("matroska", "webm"):
-        words += ["-default_mode", "passthrough"]
+        # without the last, it gives itself and its tracks numbers at random: no two results would be equal
+        words += ["-default_mode", "passthrough", "-fflags", "+bitexact"]
     return words
 
 

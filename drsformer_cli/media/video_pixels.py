@@ -103,6 +103,10 @@ class Pixels:
             self._to_wide = self._matrix_to_wide()
         self._graph: Any = None
 
+    def __reduce__(self) -> tuple[type[Pixels], tuple[Film]]:
+        """Travel to another process as the film, of which all follows."""
+        return Pixels, (self.film,)
+
     def _choose_matrix(self) -> tuple[float, float, str]:
         number, film = self.film.colour.matrix, self.film
         if self.rgb or self.grey:

@@ -21,6 +21,7 @@ class Negative:
 
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {"model": "negative"}
+        self.limit = 1 << 30
         self.calls = 0
 
     def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:

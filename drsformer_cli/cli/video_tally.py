@@ -1,0 +1,158 @@
+"""The sums of a run over films: what is done, how fast, and what is left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drsformer_cli.cli.words import duration, number
+from drsformer_cli.jobs.events import Failed, Skipped
+from drsformer_cli.jobs.film_events import (
+    FilmAssembling,
+    FilmDone,
+    FilmEvent,
+    FilmStarted,
+    Progress,
+    SegmentDone,
+)
+from drsformer_cli.jobs.film_plan import FilmPlan
+from drsformer_cli.jobs.naming import Task
+
+
+@dataclass
+class InWork:
+    """A film that is being restored; `safe` pictures of it stand in finished segments."""
+
+    plan: FilmPlan
+    now: int
+    safe: int
+    fresh: int = 0
+    begun: float = field(default_factory=time.perf_counter)
+
+
+class FilmTally:
+    """The sums of a run over films; `current` is the film of which was heard last."""
+
+    def __init__(self, tasks: Sequence[Task], left_out: Counter[str]) -> None:
+        self.total, self.left_out = len(tasks), left_out
+        self.done = self.planned = self.skipped = self.pictures = 0
+        self.failures: list[Failed] = []
+        self.interrupted = False
+        self.current: InWork | None = None
+        self._in_work: dict[Path, InWork] = {}
+        self._sizes = {task.name: _size(task.source.path) for task in tasks}
+        self._left = sum(self._sizes.values())
+        self._worked = 0.0
+        self._start = time.perf_counter()
+        self._first: float | None = None
+
+    def take(self, event: FilmEvent) -> None:
+        """Count an event."""
+        if isinstance(event, FilmStarted):
+            self.current = InWork(event.plan, event.earlier, event.earlier)
+            self._in_work[event.plan.task.path] = self.current
+            self._first = self._first or self.current.begun
+        elif isinstance(event, (Progress, SegmentDone, FilmAssembling)):
+            self._take_step(event)
+        elif isinstance(event, (FilmDone, Skipped, Failed)):
+            task = event.plan.task if isinstance(event, FilmDone) else event.task
+            self._left -= self._sizes.get(task.name, 0)
+            if isinstance(event, FilmDone):
+                self.done += 1
+                self.pictures += event.fresh
+                self._worked += self._sizes.get(task.name, 0)
+            elif isinstance(event, Skipped):
+                self.skipped += 1
+            else:
+                self.failures.append(event)
+            self._in_work.pop(task.path, None)
+            self.current = next(reversed(self._in_work.values()), None)
+
+    def _take_step(self, event: Progress | SegmentDone | FilmAssembling) -> None:
+        if event.plan is not None:
+            self.current = self._in_work.get(event.plan.task.path, self.current)
+        if self.current is not None and isinstance(event, Progress):
+            self.current.now, self.current.fresh = event.pictures, event.fresh
+        elif self.current is not None and isinstance(event, SegmentDone):
+            self.current.safe = event.pictures
+
+    @property
+    def plan(self) -> FilmPlan | None:
+        """Return the current film's plan."""
+        return None if self.current is None else self.current.plan
+
+    @property
+    def ended(self) -> int:
+        """Return how many films need no more work in this run."""
+        return self.done + self.skipped + len(self.failures)
+
+    def elapsed(self) -> float:
+        """Return the seconds since the run began."""
+        return time.perf_counter() - self._start
+
+    def speed(self) -> float:
+        """Return pictures a second of the current film, in this run."""
+        film = self.current
+        worked = time.perf_counter() - film.begun if film is not None else 0.0
+        return film.fresh / worked if film is not None and worked else 0.0
+
+    def film_left(self) -> float | None:
+        """Return a guess at the seconds this film still takes."""
+        film = self.current
+        if film is None or film.plan.frames is None or not film.fresh:
+            return None
+        return max(0, film.plan.frames - film.now) / self.speed()
+
+    def all_left(self) -> float | None:
+        """Return a guess at the seconds all films still take, by the bytes of their files."""
+        worked, left = self._worked, float(self._left)
+        for film in self._in_work.values():
+            if not film.plan.frames:
+                return None
+            share = self._sizes.get(film.plan.task.name, 0) / film.plan.frames
+            worked += share * film.fresh
+            left -= share * min(film.now, film.plan.frames)
+        return (time.perf_counter() - self._first) * left / worked if worked and self._first else None
+
+    def row(self) -> dict[str, Any]:
+        """Return the last line of `--json`."""
+        return {
+            "status": "summary",
+            "done": self.done,
+            "skipped": self.skipped,
+            "failed": len(self.failures),
+            "left_out": dict(self.left_out),
+            "frames": self.pictures,
+            "seconds": round(self.elapsed(), 3),
+            "interrupted": self.interrupted,
+        }
+
+    def sentence(self) -> str:
+        """Return the run in one line."""
+        parts = [f"{self.planned} to do" if self.planned else f"{self.done} restored"]
+        if not self.total:
+            parts = ["no films found"]
+        if self.skipped:
+            parts.append(f"{self.skipped} done before")
+        if self.failures:
+            parts.append(f"{len(self.failures)} failed")
+        if self.left_out:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left_out.items()))
+            parts.append(f"{self.left_out.total()} left out ({reasons})")
+        text = ", ".join(parts)
+        if self.done and self._first is not None:
+            worked = time.perf_counter() - self._first
+            pace = self.pictures / worked if worked else 0.0
+            text += f"; {self.pictures} pictures in {duration(worked)}, {number(pace)} a second"
+        return text + "."
+
+
+def _size(path: Path | None) -> int:
+    try:
+        return path.stat().st_size if path is not None else 0
+    except OSError:
+        return 0  # reading it will say why

@@ -1,0 +1,233 @@
+"""One film among workers: which of its segments is wanted next, and what becomes of those that come back.
+
+Where the film's packets tell the times of its pictures, each segment is asked for by its times, and a worker
+enters the film there. What it saw before the segment must be what the maker of the segment before saw: only
+then the segment has its place. Where that fails, or the packets tell nothing, segments are asked for by their
+numbers, and each worker reads on from pictures that are certain: slower, and right for every film.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from drsformer_cli.errors import SetupError
+from drsformer_cli.jobs.dispatch import WorkerLostError
+from drsformer_cli.jobs.events import Failed
+from drsformer_cli.jobs.film_crew import FilmCrew
+from drsformer_cli.jobs.film_events import (
+    FilmAssembling,
+    FilmDone,
+    FilmEvent,
+    FilmStarted,
+    Progress,
+    SegmentDone,
+)
+from drsformer_cli.jobs.film_finish import Sums, deliver
+from drsformer_cli.jobs.film_job import FilmJob
+from drsformer_cli.jobs.film_plan import FilmPlan
+from drsformer_cli.jobs.film_worker import Misplaced, SegmentErrand, SegmentMade
+from drsformer_cli.jobs.naming import absolute
+from drsformer_cli.jobs.worker import FileErrand, Finished, PictureErrand, Refused
+from drsformer_cli.media.video_frames import PROOF, RUN_UP, ChangedError, Ending, Known
+from drsformer_cli.media.video_index import times_of
+from drsformer_cli.media.video_pixels import Pixels
+
+IN_TURN = (
+    "the film cannot be entered at any place with certainty: workers read it from their last certain one"
+)
+
+
+class AllottedFilm:
+    """A film that workers restore. `begin` comes first; `close` lets go of what is on its `stack`."""
+
+    def __init__(self, job: FilmJob) -> None:
+        self.job, self.stack = job, ExitStack()
+        self.failure: Failed | None = None
+        self._index: list[int] | None = None
+        self._out: dict[int, int] = {}
+        self._certain: set[int] = set()
+        self._endings: dict[int, Ending] = {}
+        self._animation: tuple[Finished, Path] | None = None
+        self._sent = _absolute(job.plan)
+
+    def close(self) -> None:
+        """Let go of the film; errands that come back later are of no use."""
+        self._out.clear()
+        self.stack.close()
+
+    def begin(self) -> FilmStarted:
+        """Take up what is done of it, and look where its pictures are. Raises what keeps it from that."""
+        plan, work = self.job.plan, self.job.work
+        if plan.as_picture:
+            return FilmStarted(plan, 0, ())
+        started = self.job.begin()
+        self._index = times_of(plan.film, start=plan.cut.start, end=plan.cut.end)
+        flat = [time for segment in work.segments for time in segment.times]
+        if self._index is not None and self._index[: len(flat)] != flat:
+            self._index = None
+        self._settle()
+        return started
+
+    # ---- what is to do
+
+    @property
+    def over(self) -> bool:
+        """Tell whether nothing more is to come."""
+        if self.failure is not None:
+            return not self._out
+        return self._animation is not None or self.job.work.complete
+
+    def wants(self) -> bool:
+        """Tell whether there is another errand."""
+        return self._next() is not None
+
+    def _next(self) -> int | None:
+        """Return the number of the next segment to be made, None if none is to be at the moment."""
+        work, plan = self.job.work, self.job.plan
+        if self.failure is not None or self.over:
+            return None
+        number = first = len(work.segments)
+        while number in work.ahead or number in self._out.values():
+            number += 1
+        if number == first:
+            return number
+        if self._endings or plan.as_picture:
+            return number if number < min(self._endings, default=0) else None
+        guess = len(self._index) if self._index is not None else plan.frames
+        return number if guess is None or number * plan.segment < guess else None
+
+    def next_errand(self, crew: FilmCrew) -> FileErrand:
+        """Return the next errand, which there must be."""
+        number = self._next()
+        assert number is not None
+        words = {**crew.keywords(), "folder": str(absolute(self.job.work.folder))}
+        errand = self._picture(words) if self.job.plan.as_picture else self._segment(number, words)
+        self._out[errand.number] = number
+        return errand
+
+    def _picture(self, words: dict[str, Any]) -> PictureErrand:
+        return PictureErrand(**words, path=self._sent.film.path.as_posix(), name=self.job.plan.task.name)
+
+    def _segment(self, number: int, words: dict[str, Any]) -> SegmentErrand:
+        work, size = self.job.work, self.job.plan.segment
+        first = number * size
+        words = {**words, "plan": self._sent, "segment": number, "first": first, "size": size}
+        index = self._index
+        if index is None or first >= len(index):
+            known = tuple(work.known(RUN_UP))
+            return SegmentErrand(**words, count=work.count, known=known)
+        count = max(0, first - PROOF)
+        known = tuple(Known(time) for time in index[max(0, count - RUN_UP) : count])
+        times = tuple(index[count : first + size])
+        last = first + size >= len(index)
+        return SegmentErrand(**words, count=count, known=known, times=times, last=last)
+
+    # ---- what is done
+
+    def take(self, errand: Any, outcome: Any) -> Iterator[FilmEvent]:
+        """Keep what a worker has made, and tell of it. Raises SetupError, and errors of the film."""
+        current = self._out.pop(errand.number, None) is not None
+        if isinstance(outcome, SetupError):
+            raise outcome
+        if not current:  # it is through, or was begun anew
+            errand.forget()
+        elif isinstance(outcome, Finished):
+            self._animation = outcome, errand.place
+        elif isinstance(outcome, (SegmentMade, Misplaced)):
+            try:
+                self._keep(errand, outcome)
+            except ChangedError:
+                yield self._start_over()
+                return
+            work, plan = self.job.work, self.job.plan
+            if isinstance(outcome, SegmentMade) and outcome.record is not None:
+                yield Progress(work.done, self.job.fresh, plan)
+                yield SegmentDone(work.done, plan)
+        else:
+            self.fail(outcome)
+
+    def fail(self, why: Any) -> None:
+        """Give the film up, for what a worker says or an error; what is in work of it is waited for."""
+        task = self.job.plan.task
+        if isinstance(why, Refused):
+            failure = Failed(task, why.kind, why.reason, why.details)
+        elif isinstance(why, WorkerLostError):
+            reason = f"each worker that took a part of it on died ({why}); is there enough memory?"
+            failure = Failed(task, "WorkerLostError", reason)
+        else:
+            failure = Failed.because(task, why)
+        self.failure = self.failure or failure
+
+    def _keep(self, errand: SegmentErrand, outcome: SegmentMade | Misplaced) -> None:
+        certain = errand.times is None
+        if isinstance(outcome, Misplaced):
+            if certain:
+                raise ChangedError
+            self._in_turn()
+            return
+        if certain:
+            self._certain.add(errand.segment)
+        if outcome.record is not None:
+            self.job.work.take(outcome.record, errand.place)
+        if outcome.ending is not None:
+            self._endings[errand.segment] = outcome.ending
+        self._settle()
+
+    def _settle(self) -> None:
+        """Give segments their turn. Raises ChangedError if a certain one does not follow those before."""
+        work = self.job.work
+        odd = work.settle()
+        if odd is not None:
+            if odd in self._certain:
+                raise ChangedError
+            self._in_turn()
+        for number, ending in self._endings.items():
+            if ending.count == work.count and number in (len(work.segments) - 1, len(work.segments)):
+                work.close(ending)
+
+    def _in_turn(self) -> None:
+        """Ask for no more segments by their times."""
+        self._index = None
+        self._endings.clear()
+        if IN_TURN not in self.job.notes:
+            self.job.notes.append(IN_TURN)
+
+    def _start_over(self) -> FilmStarted:
+        self.job.start_over()
+        self._out.clear()
+        self._endings.clear()
+        self._certain.clear()
+        return self.begin()
+
+    # ---- its end
+
+    def finish(self) -> Iterator[FilmEvent]:
+        """Put the film together and into its place. Raises StorageError, OutputError and UnreadableError."""
+        if self._animation is None:
+            yield from self.job.finish()
+            return
+        made, place = self._animation
+        plan = self.job.plan
+        yield FilmAssembling(plan)
+        record = deliver(
+            plan,
+            place,
+            settings=self.job.settings,
+            how=made.plan if isinstance(made.plan, list) else [made.plan],
+            seconds=made.seconds,
+            notes=made.notes,
+            replace=self.job.replace,
+            content=made.read_sha256,
+        )
+        count = len(made.sizes)
+        yield FilmDone(plan, record, Sums(count, 0, 0, 0, 0, made.seconds), count, made.seconds)
+
+
+def _absolute(plan: FilmPlan) -> FilmPlan:
+    """Return a plan as workers elsewhere can use it."""
+    film = replace(plan.film, path=absolute(plan.film.path))
+    return replace(plan, film=film, pixels=Pixels(film))

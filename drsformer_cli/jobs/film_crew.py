@@ -1,0 +1,112 @@
+"""Workers that make segments, seen from the caller: as one model, and as hands for one errand or another."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from drsformer_cli.errors import SetupError
+from drsformer_cli.jobs.dispatch import Dispatcher, WorkerLostError
+from drsformer_cli.jobs.film_worker import SizeErrand
+from drsformer_cli.jobs.hands import Errand, Hands
+from drsformer_cli.jobs.worker import Facts, FileErrand
+from drsformer_cli.media.files import partial_name
+
+#: Errands that a film's worker has at a time: one with the model, one that is read up to where it begins.
+DEPTH = 2
+Returned = list[tuple[Any, Any]]
+
+
+class FilmCrew:
+    """Workers that make segments. It answers as a model does where plans are asked for. A context manager."""
+
+    def __init__(self, hands: Hands) -> None:
+        self._dispatcher = Dispatcher(hands, agree=self._agree, forget=_forget, depth=DEPTH)
+        self._facts: Facts | None = None
+        self._limit: int | None = None
+        self._numbers = itertools.count()
+        self._plans: dict[tuple[tuple[int, int], int | None], dict[str, Any]] = {}
+        self._back: Returned = []
+
+    def start(self) -> FilmCrew:
+        """Wait for the first worker. Raises SetupError."""
+        self._dispatcher.start()
+        assert self._facts is not None
+        self._limit = self._facts.limit
+        return self
+
+    def _agree(self, facts: Facts) -> None:
+        self._facts = self._facts or facts
+        self._facts.check_alike(facts)
+
+    # ---- as a model
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of all workers' models."""
+        assert self._facts is not None
+        return self._facts.settings
+
+    def go_on_as(self, plan: Mapping[str, Any]) -> None:
+        """Rest all plans on the memory limit of an earlier one, or on the first worker's if that is less."""
+        limit = plan.get("limit")
+        if isinstance(limit, int) and limit > 0:
+            self._limit = min(limit, self._limit or limit)
+
+    def describe(self, height: int, width: int) -> dict[str, Any]:
+        """Return how pictures of this size are done, as a worker says. Raises SetupError."""
+        key = (height, width), self._limit
+        if key not in self._plans:
+            while not self._dispatcher.has_room():
+                self._back += self._dispatcher.wait()
+            errand = SizeErrand(next(self._numbers), size=key[0], limit=self._limit)
+            self._dispatcher.give(errand)
+            while key not in self._plans:
+                for done, outcome in self._dispatcher.wait():
+                    if done.number != errand.number:
+                        self._back.append((done, outcome))
+                    elif isinstance(outcome, WorkerLostError):
+                        raise SetupError(f"the workers die ({outcome}); see derain doctor.")
+                    elif isinstance(outcome, Exception):
+                        raise outcome
+                    else:
+                        self._plans[key] = outcome
+        return self._plans[key]
+
+    # ---- as hands
+
+    def has_room(self) -> bool:
+        """Tell whether a worker is waiting for another errand."""
+        return self._dispatcher.has_room()
+
+    def keywords(self) -> dict[str, Any]:
+        """Return what all errands for a file have: a number, a hidden name, the memory limit."""
+        name = partial_name(secrets.token_hex(8))
+        return {"number": next(self._numbers), "temporary": name, "limit": self._limit}
+
+    def give(self, errand: Errand) -> None:
+        """Hand out an errand, for which there is room."""
+        self._dispatcher.give(errand)
+
+    def wait(self) -> Returned:
+        """Wait a moment; return the errands that came back, each with its outcome. Raises SetupError."""
+        back, self._back = self._back, []
+        return back or self._dispatcher.wait()
+
+    def close(self) -> Returned:
+        """End all workers; return what they had finished by then."""
+        back, self._back = self._back, []
+        return back + self._dispatcher.close()
+
+    def __enter__(self) -> FilmCrew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _forget(errand: Errand) -> None:
+    if isinstance(errand, FileErrand):
+        errand.forget()
