@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drsformer_cli.jobs.film_batch import FilmBatch, FilmDone
+from drsformer_cli.jobs.film_batch import FilmBatch
+from drsformer_cli.jobs.film_events import FilmDone
 from drsformer_cli.jobs.film_plan import Wish
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.media.discover import Source

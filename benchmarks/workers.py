@@ -1,10 +1,11 @@
 """Workers against one process with all threads, and what handing out costs a file.
 
-    python -m benchmarks.workers [--rounds 5] [--pictures 16] [--size 256] [--files 300]
+    python -m benchmarks.workers [--rounds 5] [--pictures 16] [--size 256] [--frames 130] [--files 300]
 
 First part: the bundled model over the same pictures, by one process with as many threads as there are
 processors, and by as many workers with one thread each; models are loaded before the clock starts, the sides
-take turns, and medians are printed with the least and the most. Second part: a model that does nothing over
+take turns, and medians are printed with the least and the most. Then one film in the same ways, from probing
+it to the finished file. Second part: a model that does nothing over
 many tiny pictures, so that only reading, writing and handing out are left: by one process, by one worker
 beside it, by one actor of Ray if that is installed; and the caller's own share of that, with workers that
 answer at once, which bounds how many workers one caller can feed.
@@ -17,7 +18,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePath
@@ -28,10 +29,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.video import make_clip
 from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.cluster import RayHands
 from drsformer_cli.jobs.crew import Crew
 from drsformer_cli.jobs.events import Done
+from drsformer_cli.jobs.film_batch import FilmBatch
+from drsformer_cli.jobs.film_crew import FilmCrew
+from drsformer_cli.jobs.film_events import FilmDone, FilmEvent
+from drsformer_cli.jobs.film_plan import Wish
+from drsformer_cli.jobs.film_spread import FilmSpread
+from drsformer_cli.jobs.film_worker import FilmRecipe
 from drsformer_cli.jobs.hands import Answer, Hands, Ready, Report
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.pipeline import Pipeline
@@ -164,6 +172,35 @@ def throughput(place: Path, *, rounds: int, count: int, size: int) -> None:
     print(f"  ratio in each round:      {spread([b / a for a, b in zip(one, many, strict=True)])}")
 
 
+def film(place: Path, *, rounds: int, frames: int) -> None:
+    """Print pictures a second of one film, side by side."""
+    cores = torch.get_num_threads()
+    path = make_clip(place / "film.mp4", frames)
+    source = Source(path, PurePath(path.name), place, True)
+    model = load("compact", device="cpu")
+    recipe = FilmRecipe(partial(load, "compact", device="cpu"))
+    one, many = [], []
+    for index in range(rounds):
+        one.append(_film_speed(FilmBatch([Task(source, place, PurePath(f"one{index}.mp4"))], model, Wish())))
+        with FilmCrew(ProcessHands([recipe] * cores, threads=1)) as crew:
+            crew.start()
+            while crew.ready < cores:
+                crew.idle()
+            task = Task(source, place, PurePath(f"many{index}.mp4"))
+            many.append(_film_speed(FilmSpread([task], crew, Wish())))
+    print(f"a film of {frames} pictures of 640 x 480, {rounds} rounds in turn; pictures a second")
+    print(f"  one process, {cores} threads:   {spread(one)}")
+    print(f"  {cores} workers, 1 thread each: {spread(many)}")
+    print(f"  ratio in each round:      {spread([b / a for a, b in zip(one, many, strict=True)])}")
+
+
+def _film_speed(run: Iterable[FilmEvent]) -> float:
+    start = time.perf_counter()
+    *_, last = run
+    assert isinstance(last, FilmDone)
+    return last.fresh / (time.perf_counter() - start)
+
+
 def overhead(place: Path, *, rounds: int, files: int) -> None:
     """Print milliseconds a file that are no model's."""
     sources = pictures(place / "tiny", files, 8)
@@ -192,12 +229,15 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=16)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--files", type=int, default=300)
-    parser.add_argument("--only", choices=["throughput", "overhead"])
+    parser.add_argument("--frames", type=int, default=130)
+    parser.add_argument("--only", choices=["throughput", "film", "overhead"])
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        if words.only != "overhead":
+        if words.only in (None, "throughput"):
             throughput(Path(place), rounds=words.rounds, count=words.pictures, size=words.size)
-        if words.only != "throughput":
+        if words.only in (None, "film"):
+            film(Path(place), rounds=words.rounds, frames=words.frames)
+        if words.only in (None, "overhead"):
             overhead(Path(place), rounds=words.rounds, files=words.files)
 
 

@@ -83,7 +83,11 @@ class Dispatcher:
 
     def has_room(self) -> bool:
         """Tell whether a worker is waiting for another errand."""
-        return not self._again and self._free(1 if self._crowd() else self._depth) is not None
+        return not self._again and self.next_worker() is not None
+
+    def next_worker(self) -> int | None:
+        """Return the worker that the next errand would go to, None if none has room."""
+        return self._free(1 if self._crowd() else self._depth)
 
     def _crowd(self) -> bool:
         """Tell whether some worker has nothing: then nobody is given a second errand before it."""

@@ -8,6 +8,7 @@ numbers, and each worker reads on from pictures that are certain: slower, and ri
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -36,6 +37,8 @@ from drsformer_cli.media.video_frames import PROOF, RUN_UP, ChangedError, Ending
 from drsformer_cli.media.video_index import times_of
 from drsformer_cli.media.video_pixels import Pixels
 
+#: So many pictures one worker makes one behind the other.
+RUN = 240
 IN_TURN = (
     "the film cannot be entered at any place with certainty: workers read it from their last certain one"
 )
@@ -49,6 +52,7 @@ class AllottedFilm:
         self.failure: Failed | None = None
         self._index: list[int] | None = None
         self._out: dict[int, int] = {}
+        self._last: dict[int | None, int] = {}
         self._certain: set[int] = set()
         self._endings: dict[int, Ending] = {}
         self._animation: tuple[Finished, Path] | None = None
@@ -67,8 +71,8 @@ class AllottedFilm:
         started = self.job.begin()
         self._index = times_of(plan.film, start=plan.cut.start, end=plan.cut.end)
         flat = [time for segment in work.segments for time in segment.times]
-        if self._index is not None and self._index[: len(flat)] != flat:
-            self._index = None
+        if self._index is None or self._index[: len(flat)] != flat:
+            self._in_turn()
         self._settle()
         return started
 
@@ -83,30 +87,60 @@ class AllottedFilm:
 
     def wants(self) -> bool:
         """Tell whether there is another errand."""
-        return self._next() is not None
+        return next(self._free(), None) is not None
 
-    def _next(self) -> int | None:
-        """Return the number of the next segment to be made, None if none is to be at the moment."""
-        work, plan = self.job.work, self.job.plan
+    def _free(self) -> Iterator[int]:
+        """Yield the numbers of segments that are to be made and that nobody has in work."""
+        work = self.job.work
         if self.failure is not None or self.over:
-            return None
-        number = first = len(work.segments)
-        while number in work.ahead or number in self._out.values():
-            number += 1
-        if number == first:
-            return number
-        if self._endings or plan.as_picture:
-            return number if number < min(self._endings, default=0) else None
-        guess = len(self._index) if self._index is not None else plan.frames
-        return number if guess is None or number * plan.segment < guess else None
+            return
+        taken = {*work.ahead, *self._out.values()}
+        first, end = len(work.segments), self._segments()
+        for number in itertools.count(first):
+            if number > first and end is not None and number >= end:
+                return  # the first is made even then: only that shows whether the film has ended
+            if number not in taken:
+                yield number
+
+    def _segments(self) -> int | None:
+        """Return how many segments there are, for all that is known; None if nothing is."""
+        plan = self.job.plan
+        if plan.as_picture:
+            return 1
+        count = len(self._index) if self._index is not None else plan.frames
+        return min(self._endings, default=None if count is None else -(-count // plan.segment))
+
+    def _next(self, worker: int | None) -> int:
+        """Return the number of the segment for a worker, of those that are free.
+
+        A worker makes some one behind the other, so that it does not read the same pictures twice to enter
+        the film.
+        """
+        own = self._last.get(worker, -1) + 1
+        free = self._free()
+        lowest = next(free)
+        stride = 1 if self._index is None else max(1, RUN // self.job.plan.segment)
+        if stride == 1:
+            return lowest
+        busy = {number // stride for number in self._out.values()}
+        elsewhere = None
+        for number in itertools.chain([lowest], free):
+            if number == own and own % stride:
+                return own
+            if elsewhere is None and number // stride not in busy:
+                elsewhere = number
+            if elsewhere is not None and number > own:
+                break
+        return lowest if elsewhere is None else elsewhere
 
     def next_errand(self, crew: FilmCrew) -> FileErrand:
-        """Return the next errand, which there must be."""
-        number = self._next()
-        assert number is not None
+        """Return the next errand, which there must be, for the worker whose turn it is."""
+        worker = crew.next_worker()
+        number = self._next(worker)
         words = {**crew.keywords(), "folder": str(absolute(self.job.work.folder))}
         errand = self._picture(words) if self.job.plan.as_picture else self._segment(number, words)
         self._out[errand.number] = number
+        self._last[worker] = number
         return errand
 
     def _picture(self, words: dict[str, Any]) -> PictureErrand:

@@ -37,6 +37,15 @@ class FilmCrew:
         self._limit = self._facts.limit
         return self
 
+    @property
+    def ready(self) -> int:
+        """Return how many workers have begun."""
+        return self._dispatcher.ready
+
+    def idle(self) -> None:
+        """Let workers begin that have not yet. Raises SetupError."""
+        self._back += self._dispatcher.wait()
+
     def _agree(self, facts: Facts) -> None:
         self._facts = self._facts or facts
         self._facts.check_alike(facts)
@@ -60,7 +69,7 @@ class FilmCrew:
         key = (height, width), self._limit
         if key not in self._plans:
             while not self._dispatcher.has_room():
-                self._back += self._dispatcher.wait()
+                self.idle()
             errand = SizeErrand(next(self._numbers), size=key[0], limit=self._limit)
             self._dispatcher.give(errand)
             while key not in self._plans:
@@ -80,6 +89,10 @@ class FilmCrew:
     def has_room(self) -> bool:
         """Tell whether a worker is waiting for another errand."""
         return self._dispatcher.has_room()
+
+    def next_worker(self) -> int | None:
+        """Return the worker that the next errand would go to."""
+        return self._dispatcher.next_worker()
 
     def keywords(self) -> dict[str, Any]:
         """Return what all errands for a file have: a number, a hidden name, the memory limit."""

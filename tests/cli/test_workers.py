@@ -15,6 +15,8 @@ from drsformer_cli.cli.work import EngineName, Work, parse_devices
 from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
 from tests.cli.conftest import Command, run_process, spawn, write_picture
+from tests.media.clips import X264, pattern, tone
+from tests.media.clips import run as make
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -99,6 +101,45 @@ def test_ray_gives_the_same_bytes(derain: Command, many: Path, tmp_path: Path, w
     assert derain(many, "-o", tmp_path / "one", *words).status == 0
     assert results(tmp_path / "ray") == results(tmp_path / "one")
     assert not list((tmp_path / "ray").rglob("*.part"))
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Return a film of two segments, most of its pictures equal."""
+    path = tmp_path / "rainy.mp4"
+    still = ["-vf", "tpad=stop=250:stop_mode=clone"]  # equal pictures are restored once
+    make(*pattern(0.8, size="48x32"), *tone(seconds=10.8), *still, *X264, "-qp", 0, "-c:a", "aac", path)
+    return path
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_films(derain: Command, film: Path, tmp_path: Path, words: list[str], engine: str) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray", reason='Ray is not installed: pip install "drsformer-cli[ray]"')
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    out = tmp_path / "two"
+    spread = run_process(
+        "video", film, empty, "-o", f"{out}/", "--engine", engine, "--workers", 2, "--json", *words
+    )
+    assert (spread.status, spread.err.count("Traceback")) == (1, 0)
+    assert "empty.mp4 is empty (0 bytes)" in spread.err
+    lines = [json.loads(line) for line in spread.out.splitlines()]
+    assert [line["status"] for line in lines if line["status"] != "progress"] == ["failed", "done", "summary"]
+    assert lines[-3]["status"] == "progress"
+    assert (lines[-3]["frames"], lines[-2]["frames"], lines[-1]["frames"]) == (270, 270, 270)
+    one = derain("video", film, "-o", tmp_path / "one.mp4", *words)
+    assert one.status == 0, one.err
+    assert (out / "rainy.mp4").read_bytes() == (tmp_path / "one.mp4").read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == [".derain-manifest.jsonl", "rainy.mp4"]
+    again = run_process("video", film, "-o", f"{out}/", "--workers", 2, *words)
+    assert "1 done before" in again.err
+
+
+def test_films_with_words_that_make_no_sense(derain: Command, film: Path) -> None:
+    refused = derain("video", film, "--ray-address", "auto")
+    assert (refused.status, len(refused.err.splitlines())) == (2, 1)
+    assert "--ray-address" in refused.err
 
 
 @POSIX

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,15 +19,25 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drsformer_cli.errors import SetupError, StorageError, UsageError
+from drsformer_cli.jobs import film_plan
 from drsformer_cli.jobs.cluster import Layout, Node, RayHands, lay_out
 from drsformer_cli.jobs.crew import Crew
 from drsformer_cli.jobs.events import Done, Event, Failed, Started
+from drsformer_cli.jobs.film_crew import FilmCrew
+from drsformer_cli.jobs.film_events import FilmDone, SegmentDone
+from drsformer_cli.jobs.film_plan import Wish
+from drsformer_cli.jobs.film_spread import FilmSpread
+from drsformer_cli.jobs.film_work import Work
+from drsformer_cli.jobs.film_worker import FilmRecipe
 from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.store import FolderStore
 from drsformer_cli.jobs.worker import PictureRecipe, Probe
 from tests.jobs.conftest import tasks_for, write_picture
+from tests.jobs.films import Negative, restore, task_for
 from tests.jobs.test_processes import Mortal, Slow, files, local
+from tests.media.clips import X264, pattern, tone
+from tests.media.clips import run as make
 
 COUNT = 200
 ROOT = Path(__file__).parents[2]
@@ -43,6 +54,17 @@ class Located(Slow):
             "pid": os.getpid(),
             "node": ray.get_runtime_context().get_node_id(),
         }
+
+
+class LocatedFilm(Negative):
+    """Tells of the process and node that it is in."""
+
+    def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+        import ray
+
+        time.sleep(0.01)
+        clean, plan = super().restore(rainy)
+        return clean, {**plan, "pid": os.getpid(), "node": ray.get_runtime_context().get_node_id()}
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +193,32 @@ def test_a_picture_that_kills_is_the_failure(cluster: Any, tmp_path: Path) -> No
     events = list(running(cluster, tasks_for(tmp_path / "in", tmp_path / "out"), Mortal))
     assert [e.task.output.name for e in events if isinstance(e, Failed)] == ["3.png"]
     assert sum(isinstance(e, Done) for e in events) == 5
+
+
+def test_a_film_and_a_worker_dies(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two actors share a film; one of them is killed amid its work."""
+    monkeypatch.setattr(film_plan, "MOST", 24)
+    source, out = tmp_path / "rainy.mp4", tmp_path / "two.mp4"
+    make(*pattern(9), *tone(seconds=9), *X264, "-bf", 3, "-g", 40, "-c:a", "aac", source)
+    restore(source, tmp_path / "one.mp4", Negative())
+    killed: int | None = None
+    with RayHands(cluster.address) as hands:
+        hands.plan(workers=2, gpus=None, cpu_only=True, threads=1)
+        hands.bring(FilmRecipe(LocatedFilm), most=2)
+        with FilmCrew(hands) as crew:
+            for event in FilmSpread([task_for(source, out)], crew.start(), Wish()):
+                if isinstance(event, SegmentDone) and killed is None:
+                    killed = Work(out)._lines()[1]["segment"]["plans"][0]["pid"]
+                    os.kill(killed, signal.SIGKILL)
+    assert isinstance(event, FilmDone)
+    assert isinstance(event.record.plan, list)  # one for each process
+    assert killed in {way["pid"] for way in event.record.plan}
+    assert len({way["pid"] for way in event.record.plan}) in (2, 3)
+    assert len({way["node"] for way in event.record.plan}) == 2
+    assert out.read_bytes() == (tmp_path / "one.mp4").read_bytes()
+    assert capfd.readouterr().out == ""
 
 
 def test_a_folder_that_is_not_shared(cluster: Any, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from drsformer_cli.errors import OutputError, StorageError, UsageError
 from drsformer_cli.jobs import film_finish, film_job, film_plan, film_work
 from drsformer_cli.jobs.events import Failed, Skipped
-from drsformer_cli.jobs.film import Progress, SegmentDone
-from drsformer_cli.jobs.film_batch import FilmBatch, FilmDone, FilmStarted
+from drsformer_cli.jobs.film_batch import FilmBatch
+from drsformer_cli.jobs.film_events import FilmDone, FilmStarted, Progress, SegmentDone
 from drsformer_cli.jobs.film_finish import rising
 from drsformer_cli.jobs.film_plan import Wish, plan_film
 from drsformer_cli.jobs.film_work import Work
@@ -563,7 +563,7 @@ def test_an_error_of_the_last_step_keeps_the_segments(
 MEMORY = """
 import sys, psutil
 from pathlib import Path
-from drsformer_cli.jobs.film import Progress
+from drsformer_cli.jobs.film_events import Progress
 from tests.jobs.films import Negative, events_of, task_for
 from drsformer_cli.jobs.film_batch import FilmBatch
 from drsformer_cli.jobs.film_plan import Wish

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from drsformer_cli.jobs import film_batch, film_plan
 from drsformer_cli.jobs.events import Failed
-from drsformer_cli.jobs.film import FilmLoop, Progress, SegmentDone
+from drsformer_cli.jobs.film import FilmLoop
 from drsformer_cli.jobs.film_batch import FilmBatch
+from drsformer_cli.jobs.film_events import Progress, SegmentDone
 from drsformer_cli.jobs.film_plan import Wish
 from drsformer_cli.jobs.film_signals import Held
 from drsformer_cli.jobs.film_work import Work
