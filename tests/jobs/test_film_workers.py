@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from tests.media.clips import CLIPS, X264, film, pattern, run, tone
 
 ROOT = Path(__file__).parents[2]
 SIZE = 24
-LONG = 9.0  # seconds: workers enter a film of so many pictures in its middle
+LONG = 7.0  # seconds: workers enter a film of so many pictures in its middle
 
 
 @pytest.fixture(autouse=True)
@@ -44,12 +45,15 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def running(
-    films: dict[Path, Path], model: Callable[[], Any] = Negative, count: int = 2, **options: Any
+    films: dict[Path, Path],
+    model: Callable[[], Any] = Negative,
+    count: int = 2,
+    wish: Wish | None = None,
 ) -> Iterator[FilmEvent]:
     """Restore films with workers; `films` are results by sources."""
     tasks = [task_for(source, out) for source, out in films.items()]
     with FilmCrew(ProcessHands([FilmRecipe(model)] * count, threads=1)) as crew:
-        yield from FilmSpread(tasks, crew.start(), Wish(), **options)
+        yield from FilmSpread(tasks, crew.start(), wish or Wish())
 
 
 def ends(events: list[FilmEvent]) -> dict[str, FilmDone | Failed]:
@@ -67,7 +71,7 @@ def frames_b(path: Path) -> Path:
 
 
 def variable(path: Path) -> Path:
-    times = "setpts='(N*40+mod(N*N*7,29))/1000/TB'"
+    times = "settb=1/90000,setpts='(N*40+mod(N*N*7,29))/1000/TB'"
     words = ["-vf", times, "-fps_mode", "passthrough", "-enc_time_base", "1:90000"]
     return film(path, *words, *X264, "-g", 30, seconds=LONG)
 
@@ -95,7 +99,15 @@ def open_groups(path: Path) -> Path:
 
 
 def timeless(path: Path) -> Path:
+    """AVI has times of decoding alone."""
     return film(path, *X264, "-bf", 2, seconds=4)
+
+
+def doubled(path: Path) -> Path:
+    """Times begin anew in the middle."""
+    whole = film(path.with_name("whole.ts"), *X264, "-bf", 2, seconds=3)
+    path.write_bytes(2 * whole.read_bytes())
+    return path
 
 
 def animation(path: Path) -> Path:
@@ -103,39 +115,74 @@ def animation(path: Path) -> Path:
     return path
 
 
+#: Films, and whether they can be entered in their middle with certainty.
 MADE: dict[str, tuple[Callable[[Path], Path], bool]] = {
     "bframes.mp4": (frames_b, True),
-    "variable.mkv": (variable, True),
-    "noduration.webm": (CLIPS["noduration.webm"], True),
     "company.mkv": (with_company, True),
     "damaged.mp4": (damaged, False),
+    "a.gif": (animation, True),
+}
+MORE: dict[str, tuple[Callable[[Path], Path], bool]] = {
+    "variable.mp4": (variable, True),
+    "noduration.webm": (CLIPS["noduration.webm"], True),
     "groups.mkv": (open_groups, True),
     "editlist.mp4": (CLIPS["editlist.mp4"], True),
     "timeless.avi": (timeless, False),
     "stream.ts": (open_groups, True),
-    "a.gif": (animation, True),
+    "doubled.ts": (doubled, False),
 }
+SHARED = ("corrupted.mp4", "no_duration.webm", "h265_10bits.mp4", "av1_video.mkv", "video_90.mov")
+CUT = Wish(start=Fraction(1), end=Fraction(19, 3))
 
 
-def test_as_one_process_does(tmp_path: Path) -> None:
-    films, whole = {}, {}
-    for name, (make, _) in MADE.items():
-        (tmp_path / name).mkdir()
-        source = make(tmp_path / name / name)
+def compare(sources: dict[Path, bool | None], place: Path, wish: Wish | None = None) -> None:
+    """Restore films with two workers and with one process; they must be equal in all."""
+    films, whole, wish = {}, {}, wish or Wish()
+    for source in sources:
         suffix = source.suffix if source.suffix not in (".avi", ".ts") else ".mkv"
-        films[source] = tmp_path / name / f"two{suffix}"
-        whole[name] = restore(source, tmp_path / name / f"one{suffix}", Negative())
-    events = list(running(films))
-    for name, end in ends(events).items():
+        (place / source.name).mkdir(parents=True)
+        films[source] = place / source.name / f"two{suffix}"
+        whole[source.name] = restore(source, place / source.name / f"one{suffix}", Negative(), wish)
+    found = ends(list(running(films, wish=wish)))
+    assert found.keys() == whole.keys()
+    for source, entered in sources.items():
+        name, end = source.name, found[source.name]
         assert isinstance(end, FilmDone), end
         one, two = whole[name], end
         assert two.plan.task.path.read_bytes() == one.plan.task.path.read_bytes(), name
         notes = list(two.record.notes)
-        assert (IN_TURN not in notes) == MADE[name][1], name
+        assert entered is None or (IN_TURN not in notes) == entered, name
         assert [note for note in notes if note != IN_TURN] == one.record.notes
         assert (two.sums.pictures, two.sums.lost) == (one.sums.pictures, one.sums.lost), name
         assert not list(two.plan.task.path.parent.glob(".*.derain-work")), name
-    assert ends(events).keys() == MADE.keys()
+
+
+def make_all(table: dict[str, tuple[Callable[[Path], Path], bool]], place: Path) -> dict[Path, bool | None]:
+    found: dict[Path, bool | None] = {}
+    for name, (make, entered) in table.items():
+        (place / "in" / name).mkdir(parents=True)
+        found[make(place / "in" / name / name)] = entered
+    return found
+
+
+def test_as_one_process_does(tmp_path: Path) -> None:
+    compare(make_all(MADE, tmp_path), tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_as_one_process_does_of_more_films(tmp_path: Path) -> None:
+    compare(make_all(MORE, tmp_path), tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_as_one_process_does_of_stretches(tmp_path: Path) -> None:
+    films = {name: MADE[name] for name in ("bframes.mp4", "company.mkv", "damaged.mp4")}
+    compare(make_all({**films, "stream.ts": MORE["stream.ts"]}, tmp_path), tmp_path / "out", CUT)
+
+
+@pytest.mark.slow
+def test_as_one_process_does_of_found_films(shared_data: Path, tmp_path: Path) -> None:
+    compare({shared_data / "video" / name: None for name in SHARED}, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +303,7 @@ def killed_amid(clip: Path, out: Path, segments: int) -> tuple[int, int]:
     return work.done, work.count
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_caller_is_killed_and_run_again(clip: Path, whole: bytes, tmp_path: Path, count: int) -> None:
     out = tmp_path / "out.mp4"
     done, begun = killed_amid(clip, out, 4)

@@ -67,7 +67,7 @@ def with_words(*words: object, **options: Any) -> Callable[[Path], Path]:
 
 def variable(path: Path) -> Path:
     """Make a film whose pictures follow each other at odd times."""
-    times = "setpts='(N*40+mod(N*N*7,29))/1000/TB'"
+    times = "settb=1/90000,setpts='(N*40+mod(N*N*7,29))/1000/TB'"
     run(*pattern(rate=25), "-vf", times, "-fps_mode", "passthrough", "-enc_time_base", "1:90000", *X264, path)
     return path
 
