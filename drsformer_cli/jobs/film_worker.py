@@ -125,8 +125,10 @@ class FilmWorker:
         except SetupError:
             raise
         except ChangedError:
+            errand.forget()  # what follows may show only when the file is written
             return Misplaced()
         except Exception as error:  # this film's misfortune must not stop the others
+            errand.forget()
             return Refused(*words_for(error))
 
     def _rest_on(self, limit: int | None) -> None:

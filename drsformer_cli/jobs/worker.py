@@ -68,7 +68,7 @@ class FileErrand(Errand):
         return Path(self.folder) / f"{stem[:-2]}{self.attempt:02x}{dot}{extension}"
 
     def forget(self) -> None:
-        """Clear away what a lost worker may have left."""
+        """Clear away what may have been written in vain."""
         with suppress(OSError):  # most often it left nothing
             self.place.unlink()
 
