@@ -39,8 +39,9 @@ from drsformer_cli.media.video_pixels import Pixels
 
 #: So many pictures one worker makes one behind the other.
 RUN = 240
+#: What is said of a film whose segments are asked for by their numbers.
 IN_TURN = (
-    "the film cannot be entered at any place with certainty: workers read it from their last certain one"
+    "the film cannot be entered in its middle with certainty: each worker reads it from where all is certain"
 )
 
 

@@ -185,6 +185,32 @@ def test_as_one_process_does_of_found_films(shared_data: Path, tmp_path: Path) -
     compare({shared_data / "video" / name: None for name in SHARED}, tmp_path)
 
 
+class Located(Negative):
+    """Tells of the process that it is in, and leaves the others time."""
+
+    def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+        time.sleep(0.05)
+        clean, plan = super().restore(rainy)
+        return clean, {**plan, "pid": os.getpid()}
+
+
+@pytest.mark.slow
+def test_short_films_are_done_at_once(tmp_path: Path) -> None:
+    """Each is one segment: the workers share the films."""
+    source = film(tmp_path / "a.mp4", seconds=0.8)
+    films = {}
+    for number in range(6):
+        path = tmp_path / f"a{number}.mp4"
+        path.write_bytes(source.read_bytes())
+        films[path] = tmp_path / f"b{number}.mp4"
+    events = list(running(films, Located))
+    found = [event.record.plan for event in events if isinstance(event, FilmDone)]
+    places = [plan["pid"] for plan in found if isinstance(plan, dict)]
+    assert len(places) == 6
+    assert all(2 <= places.count(pid) <= 4 for pid in set(places))
+    assert len({path.read_bytes() for path in films.values()}) == 1
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
