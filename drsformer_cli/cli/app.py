@@ -80,14 +80,25 @@ class PathsOrCommand(typer.core.TyperGroup):
         if close:
             raise UsageError(f"{word} is no command, and no file or folder either; did you mean {close[0]}?")
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the words of a command line, and end with the status of a signal when one came."""
+        with _ending_on_signals():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and end with the status of a signal when one stopped it."""
-        try:
-            with _usage_in_one_line():
-                return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            say(str(stop) or "interrupted.")
-            sys.exit(143 if isinstance(stop, Terminated) else 130)
+        with _ending_on_signals(), _usage_in_one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """End the program with a word and the status of the signal that stopped it, if one does."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        say(str(stop) or "interrupted.")
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
 
 
 @contextmanager
@@ -173,7 +184,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the run
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(prog_name="derain")
+        with _ending_on_signals():
+            app(prog_name="derain")
     except DerainError as error:
         say(str(error))
         sys.exit(error.exit_status)
