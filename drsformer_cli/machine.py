@@ -28,11 +28,12 @@ def processors() -> int:
 
 
 def memory() -> int:
-    """Return how many bytes may be used, in all: of the machine, or of its container if that has fewer.
+    """Return how many bytes may be used, in all: of the machine, its container, or this process, the fewest.
 
     It is a limit, not what is free at the moment.
     """
     limits = [limit for group in _groups("memory") for limit in _memory_of(group)]
+    limits += _memory_of_process()
     return min([int(psutil.virtual_memory().total), *limits])
 
 
@@ -95,6 +96,23 @@ def _memory_of(group: Path) -> list[int]:
     """Bytes that a control group may use; none if it sets no limit."""
     texts = [_read(group / name) for name in ("memory.max", "memory.limit_in_bytes")]
     return [int(text) for text in texts if text.isdecimal()]
+
+
+def _memory_of_process() -> list[int]:
+    """Bytes that this process may use; none if nothing (`ulimit -v`) limits its addresses.
+
+    Libraries take addresses that they never use: those it has by now are left out, to whole 64 MiB, so that
+    the same command finds the same limit.
+    """
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return []
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most == resource.RLIM_INFINITY:
+        return []
+    taken = psutil.Process().memory_info()
+    return [max(0, most - taken.vms + taken.rss) >> 26 << 26]
 
 
 def _processors_of(group: Path) -> list[float]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from drsformer_cli import machine
@@ -23,6 +24,16 @@ def test_the_least_of_machine_process_and_container_counts(
     assert machine.processors() == 3
     (tmp_path / "memory.max").write_text("4096\n")
     assert machine.memory() == 4096
+
+
+def test_a_limit_of_the_process_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    taken = psutil.Process().memory_info()
+    unused = taken.vms - taken.rss
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (unused + (1 << 30), resource.RLIM_INFINITY))
+    assert abs(machine.memory() - (1 << 30)) <= 1 << 27
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1, 1))
+    assert machine.memory() == 0
 
 
 def test_limits_of_all_groups_above_count(tmp_path: Path) -> None:

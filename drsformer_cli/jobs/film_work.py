@@ -24,12 +24,14 @@ from filelock import FileLock, Timeout
 
 from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.film_record import VERSION, SegmentRecord, segment_name, unlike, without_memory
+from drsformer_cli.jobs.holder import holder, sign
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.media.files import (
     make_folder,
     place_finished,
     sha256_of,
     sweep_partials,
+    unwritable,
     write_atomically,
 )
 from drsformer_cli.media.video_frames import PROOF, Ending, Known
@@ -70,10 +72,12 @@ class Work:
             self._lock.acquire(blocking=False)
         except Timeout:
             raise StorageError(
-                f"another run of derain works on {self.output}: wait for its end, or give another -o."
+                f"another run of derain{holder(self.folder / LOCK)} works on {self.output}: wait for its "
+                "end, or give another -o."
             ) from None
         except OSError as error:
-            raise StorageError(f"the folder {self.folder} cannot be written: {error.strerror}.") from error
+            raise unwritable(self.folder, error) from error
+        sign(self.folder / LOCK)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -259,7 +263,7 @@ class Work:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise StorageError(f"{self.folder / MANIFEST} cannot be written: {error.strerror}.") from error
+            raise unwritable(self.folder / MANIFEST, error) from error
 
     def remove(self) -> None:
         """Remove the folder; the finished film stands in its place."""

@@ -18,14 +18,16 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from drsformer_cli.errors import StorageError
-from drsformer_cli.media.files import sha256_of
+from drsformer_cli.jobs.holder import holder, sign
+from drsformer_cli.media.files import sha256_of, unwritable
 
 STEM = ".derain-manifest"
 FILE_NAME = f"{STEM}.jsonl"
@@ -139,11 +141,12 @@ class Manifest:
         self._part = part
         self._files = [self.path]
         self._done: dict[str, int] = {}
+        self._rivals: dict[str, list[int]] = {}  # earlier lines of other files, as far as clocks tell
         self._intents: dict[str, set[str]] = {}
         self._plans: dict[str, dict[str, Any]] = {}
         self._last_settings: dict[str, Any] | None = None
         self._whole_lines = 0  # bytes
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._lock = FileLock(folder / lock_name(part))
         self._made_folder = False
 
@@ -161,6 +164,21 @@ class Manifest:
         place = self._done.get(output)
         if place is None:
             return None
+        for rival in self._rivals.get(output, ()):
+            record = self._record_at(rival)
+            if record is not None and self._stands(record):
+                return record  # the clock of who wrote the later line was ahead
+        return self._record_at(place)
+
+    def _stands(self, record: Record) -> bool:
+        """Tell whether a result is, by size and time, the one that stands at its place."""
+        try:
+            status = (self.folder / record.output).stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (record.result.size, record.result.mtime_ns)
+
+    def _record_at(self, place: int) -> Record | None:
         path = self._files[place & ((1 << _FILE_BITS) - 1)]
         try:
             with path.open("rb") as file:
@@ -249,9 +267,11 @@ class Manifest:
             raise ValueError("not what is written for a finished picture")
         known = self._done.get(output)
         if known is not None and known & ((1 << _FILE_BITS) - 1) != number:
-            other = self.record(output)
+            other = self._record_at(known)
             if other is not None and other.result.mtime_ns > entry["result"]["mtime_ns"]:
+                self._rivals.setdefault(output, []).append(start << _FILE_BITS | number)
                 return
+            self._rivals.setdefault(output, []).append(known)
         self._done[output] = start << _FILE_BITS | number
         self._intents.pop(output, None)  # what stands there now is what is recorded
         if settings != self._last_settings:  # most often all lines have the same
@@ -275,15 +295,17 @@ class Manifest:
         except Timeout:
             raise self._locked_out() from None
         except OSError as error:
-            raise StorageError(f"the folder {self.folder} cannot be written: {error.strerror}.") from error
+            raise unwritable(self.folder, error) from error
         try:
+            sign(self.folder / lock_name(self._part))
             self._keep_out()
             self._read()
-            self._file = self.path.open("ab")
+            # unbuffered: what a full disk did not take must not be tried again when the file is closed
+            self._file = self.path.open("ab", buffering=0)
             self._mend()
         except OSError as error:
             self.close()
-            raise StorageError(f"{self.path} cannot be written: {error.strerror}.") from error
+            raise unwritable(self.path, error) from error
         except BaseException:
             self.close()
             raise
@@ -300,21 +322,23 @@ class Manifest:
             try:
                 lock.acquire(blocking=False)
             except Timeout:
-                raise self._busy() from None
+                raise self._busy(path) from None
             lock.release()
 
-    def _busy(self) -> StorageError:
+    def _busy(self, lock: Path) -> StorageError:
         return StorageError(
-            f"another run of derain writes into {self.folder}: wait for its end, or choose another -o."
+            f"another run of derain{holder(lock)} writes into {self.folder}: wait for its end, or choose "
+            "another -o."
         )
 
     def _locked_out(self) -> StorageError:
         """Tell why the lock was not had: filelock takes a file that cannot be made for one that is held."""
+        lock = self.folder / lock_name(self._part)
         try:
-            (self.folder / lock_name(self._part)).open("ab").close()
+            lock.open("ab").close()
         except OSError as error:
-            return StorageError(f"the folder {self.folder} cannot be written: {error.strerror}.")
-        return self._busy()
+            return unwritable(self.folder, error)
+        return self._busy(lock)
 
     def _mend(self) -> None:
         """Cut off a last line without its end, so that the next one starts a line."""
@@ -340,6 +364,7 @@ class Manifest:
         starts = self._append([{"kind": "done", **asdict(record)} for record in records])
         for record, start in zip(records, starts, strict=True):
             self._done[record.output] = start << _FILE_BITS
+            self._rivals.pop(record.output, None)
             self._intents.pop(record.output, None)
 
     def _append(self, entries: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -351,16 +376,19 @@ class Manifest:
             + b"\n"
             for entry in entries
         ]
-        starts = []
+        starts = [self._whole_lines]
         for line in lines:
-            starts.append(self._whole_lines)
-            self._whole_lines += len(line)
+            starts.append(starts[-1] + len(line))
         try:
-            self._file.write(b"".join(lines))
-            self._file.flush()
+            left = memoryview(b"".join(lines))
+            while left:  # a disk that gets full takes a part
+                left = left[self._file.write(left) or 0 :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise StorageError(f"{self.path} cannot be written: {error.strerror}.") from error
+            with suppress(OSError):  # or else the next one to write cuts off what is no whole line
+                self._mend()
+            raise unwritable(self.path, error) from error
+        self._whole_lines = starts.pop()
         return starts
 
     def close(self) -> None:

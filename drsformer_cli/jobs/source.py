@@ -6,12 +6,13 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from io import FileIO
 from pathlib import Path
 
 import psutil
 
-from drsformer_cli.errors import UnsupportedError
+from drsformer_cli.errors import UnreadableError, UnsupportedError
 from drsformer_cli.jobs.manifest import Input
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.resume import input_path
@@ -20,6 +21,7 @@ from drsformer_cli.media.sniff import TGA_MARK, sniff
 
 MOST_BYTES = 4 << 30  # 500 megapixels of 16-bit RGBA; what is larger is a film or a disk image
 BLOCK = 1 << 20
+FRESH_NS = 2_000_000_000  # the coarsest clock of a file system: what changes again within it looks the same
 HEAD = 4096  # tells of what kind a picture is
 
 
@@ -63,7 +65,10 @@ def _read_stream(stream: FileIO, name: str) -> bytes:
 
 
 def read_file(path: Path, name: str) -> tuple[bytes, int]:
-    """Return a file's bytes and its time of change in ns; `name` is for messages. Raises as `read_input`."""
+    """Return a file's bytes and its time of change in ns; `name` is for messages. Raises as `read_input`.
+
+    The time is 0, and vouches for nothing, where the file may change again without getting another one.
+    """
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
         raise UnsupportedError(f"{name} is no plain file, and is left alone.")
     with path.open("rb") as file:
@@ -77,7 +82,13 @@ def read_file(path: Path, name: str) -> tuple[bytes, int]:
             file.seek(0)
         data = file.read(most + 1)  # it may be growing
         _check_size(len(data), most, name)
-        return data, status.st_mtime_ns
+        now = os.fstat(file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
+            raise UnreadableError(
+                f"{name} was changed while it was read: run it again when nothing writes to it any more."
+            )
+        settled = time.time_ns() - status.st_mtime_ns > FRESH_NS
+        return data, status.st_mtime_ns if settled else 0
 
 
 def most_bytes() -> int:

@@ -199,7 +199,7 @@ class Walk:
                 for entry in entries:  # there may be a million
                     self._sort(entry, folder, contents, links)
         except OSError:
-            self._found.skipped[UNREADABLE] += 1
+            self._found.skipped[f"folder that {UNREADABLE}: {folder}"] += 1  # nobody knows how much is in it
             return contents
         contents.links = frozenset(name for name in sorted(links) if self._is_new(_identity(folder / name)))
         contents.files += contents.links

@@ -176,6 +176,13 @@ def _full(path: Path) -> StorageError:
     return StorageError(f"the disk is full: {path} could not be written; make room and run again.")
 
 
+def unwritable(path: Path, error: OSError) -> StorageError:
+    """Return the error for a file that a whole run needs, and that cannot be written."""
+    if error.errno in _FULL:
+        return _full(path)
+    return StorageError(f"{path} cannot be written: {error.strerror or error}.")
+
+
 def _explain(path: Path, error: OSError) -> DerainError:
     if error.errno in _FULL:
         return _full(path)

@@ -12,6 +12,8 @@ from drsformer_cli.model.config import MULTIPLE, DRSformerConfig
 if TYPE_CHECKING:
     from drsformer_cli.model.drsformer import DRSformer
 
+#: What can be done about a limit, which may have been set in any of three places.
+RAISE = "raise --memory, the container's limit, or `ulimit -v`"
 #: Share of the limit that a plan may fill; the rest is for the libraries, other pictures and the system.
 USABLE = 0.8
 #: What the program takes before the first model, in bytes.
@@ -141,10 +143,10 @@ def make_plan(
         smallest = needs.peak(least, least)
         if needs.loaded() + smallest > usable:
             need = f"{(needs.loaded() + smallest) / USABLE / 1e9:.1f} GB"
-            raise MemoryLimitError(f"even the smallest tile needs a memory limit of {need}; raise --memory")
+            raise MemoryLimitError(f"even the smallest tile needs a memory limit of {need}; {RAISE}")
         if base + smallest > usable:
             need = f"{(base + smallest) / USABLE / 1e9:.1f} GB"
-            raise InputError(f"{width} x {height} pixels need a memory limit of {need}; raise --memory")
+            raise InputError(f"{width} x {height} pixels need a memory limit of {need}; {RAISE}")
         tile = largest_tile(needs, usable - base, max(full))
     if max(full) <= tile:
         return whole

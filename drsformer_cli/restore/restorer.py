@@ -225,7 +225,9 @@ class Restorer:
             if self.tile == "off":
                 raise InputError(f"{size}; leave out --tile off")
             if max(plan.tile) <= LEAST_TILE:
-                raise MemoryLimitError(f"{size}; free some")
+                if max(pixels.shape[:2]) > LEAST_TILE:  # a smaller picture may fit
+                    raise InputError(f"{size}; close other programs, or make the picture smaller")
+                raise MemoryLimitError(f"{size}; close other programs")
             tile = (halve(plan.tile[0]), halve(plan.tile[1]))
             plan = Plan(tile, min(self.overlap, min(tile) // 2), False, plan.memory)
 

@@ -37,7 +37,11 @@ def fill_and_go_on(nursery: Nursery, job: Job, out: Path, kib: int, files: int) 
         again = nursery.run(job.photos, "-o", out, *job.words)
         assert again.status == 0, again.err
         check_complete(out, job.expected, before)
-        return "enough room" if not ended.status else f"told with {'some' if far else 'none'} done, then completed"
+        return (
+            "enough room"
+            if not ended.status
+            else f"told with {'some' if far else 'none'} done, then completed"
+        )
 
 
 def check_pictures(nursery: Nursery, job: Job, ledger: Ledger, place: Path, trials: range) -> None:
@@ -137,7 +141,9 @@ def test_report_of_a_run(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: P
     with ledger.trial("full disk, report") as told, disk(tmp_path / "small", 4) as small:
         report = small.path / f"report.{kind}"
         words = [job.photos, "-o", tmp_path / "out", "--report", report, *job.words]
-        first = nursery.run(words[0], "-o", tmp_path / "one", "--report", report, "--shard", "1/40", *job.words)
+        first = nursery.run(
+            words[0], "-o", tmp_path / "one", "--report", report, "--shard", "1/40", *job.words
+        )
         older = report.read_bytes() if first.status == 0 else None
         check_told(nursery.run(*words))
         assert (report.read_bytes() if report.exists() else None) == older

@@ -147,7 +147,9 @@ def test_one_writer_at_a_time_and_none_after_a_kill(tmp_path: Path) -> None:
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(StorageError, match="another run"):
+        with pytest.raises(
+            StorageError, match=rf"another run of derain \(process {holder.pid} on .+\) writes"
+        ):
             Manifest(tmp_path).open()
         Manifest.load(tmp_path)  # looking is allowed
         holder.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePath
 
 import pytest
@@ -78,6 +79,21 @@ def test_the_later_result_counts_whichever_part_made_it(tmp_path: Path) -> None:
         part.finish(record("b.png", finished=3, seconds=3))
     seen = Manifest.load(tmp_path)
     assert [getattr(seen.record(name), "seconds", 0) for name in ("a.png", "b.png")] == [7, 5]
+
+
+def test_a_clock_that_was_ahead_claims_nothing_that_does_not_stand(tmp_path: Path) -> None:
+    with Manifest(tmp_path, "1-of-2") as part:
+        part.finish(record("a.png", finished=9 * 10**18, seconds=1))
+    with Manifest(tmp_path) as whole:
+        (tmp_path / "a.png").write_bytes(b"x")
+        os.utime(tmp_path / "a.png", ns=(5, 5_000_000_000))
+        whole.finish(record("a.png", finished=5_000_000_000, seconds=2))
+    for seen in (Manifest.load(tmp_path), Manifest(tmp_path, "2-of-2").open()):
+        found = seen.record("a.png")
+        assert found is not None
+        assert found.seconds == 2
+        assert seen.claims("a.png")
+        seen.close()
 
 
 def test_a_line_that_another_part_is_writing_is_no_damage(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -41,11 +42,21 @@ def task(path: Path) -> Task:
 def test_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"rainy")
+    os.utime(path, ns=(0, 1_000_000_000))
     data, identity = source.read_input(task(path))
     assert data == b"rainy"
     assert identity.path == "../a.png"
-    assert (identity.size, identity.mtime_ns) == (5, path.stat().st_mtime_ns)
+    assert (identity.size, identity.mtime_ns) == (5, 1_000_000_000)
     assert identity.sha256 == hashlib.sha256(b"rainy").hexdigest()
+
+
+def test_a_time_that_others_may_get_too_vouches_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"rainy")
+    assert source.read_input(task(path))[1].mtime_ns == 0
+    later = time.time() + 1e8
+    os.utime(path, (later, later))
+    assert source.read_input(task(path))[1].mtime_ns == 0
 
 
 PNG = b"\x89PNG\r\n\x1a\n"

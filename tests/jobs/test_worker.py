@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ def errand(path: Path, out: Path, number: int = 0, **changes: Any) -> PictureErr
 
 def test_a_picture_stands_complete_under_a_hidden_name(tmp_path: Path) -> None:
     path = write_picture(tmp_path / "a.png")
+    os.utime(path, (1, 1))
     todo = errand(path, tmp_path / "out" / "deep")
     done = Worker(Inverter()).do(todo)
     assert isinstance(done, Finished)

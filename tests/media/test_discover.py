@@ -208,14 +208,14 @@ def test_special_files(tmp_path: Path) -> None:
 
 @POSIX
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser reads everything")
-def test_a_folder_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "closed/b.png")
     (tmp_path / "closed").chmod(0)
     try:
         found = discover([str(tmp_path)])
     finally:
         (tmp_path / "closed").chmod(0o700)
-    assert found.skipped == {"cannot be read": 1}
+    assert found.skipped == {f"folder that cannot be read: {tmp_path / 'closed'}": 1}
 
 
 def test_the_order_is_that_of_people(tmp_path: Path) -> None:

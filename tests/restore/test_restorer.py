@@ -184,6 +184,8 @@ def test_off_means_whole_or_not_at_all() -> None:
 
 def test_when_not_even_the_smallest_tile_fits_it_says_so() -> None:
     with pytest.raises(MemoryLimitError, match="do not fit"):
+        stand_in(Hungry(0, MemoryError()))(noise(64, 64))
+    with pytest.raises(InputError, match="do not fit"):  # a smaller picture may
         stand_in(Hungry(0, MemoryError()))(noise(300, 200))
 
 

@@ -1,0 +1,30 @@
+"""Who holds a lock: written into the lock file by the one who has it, for whoever finds it taken."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from contextlib import suppress
+from pathlib import Path
+
+_SIGNED = re.compile(rb"process (\d{1,20}) on ([^\r\n]{1,255})\n")
+
+
+def sign(lock: Path) -> None:
+    """Write this process and machine into a lock file that is held.
+
+    Where that cannot be done, as on a full disk, nobody learns it; the lock holds all the same.
+    """
+    with suppress(OSError):
+        lock.write_bytes(f"process {os.getpid()} on {platform.node()}\n".encode("utf-8", "replace"))
+
+
+def holder(lock: Path) -> str:
+    """Return who holds a lock, such as " (process 4711 on nas)"; "" where that is not to be read."""
+    try:
+        with lock.open("rb") as file:
+            signed = _SIGNED.fullmatch(file.read(512))
+    except OSError:
+        return ""
+    return f" (process {signed[1].decode()} on {signed[2].decode('utf-8', 'replace')})" if signed else ""
