@@ -14,9 +14,14 @@ _SIGNED = re.compile(rb"process (\d{1,20}) on ([^\r\n]{1,255})\n")
 def sign(lock: Path) -> None:
     """Write this process and machine into a lock file that is held.
 
-    Where that cannot be done, as on a full disk, nobody learns it; the lock holds all the same.
+    Where that cannot be done, as on a full disk, nobody learns it; the lock holds all the same. A file that
+    somebody else has filled is left as it is.
     """
     with suppress(OSError):
+        with lock.open("rb") as file:
+            before = file.read(512)
+        if lock.is_symlink() or (before and not _SIGNED.fullmatch(before)):
+            return
         lock.write_bytes(f"process {os.getpid()} on {platform.node()}\n".encode("utf-8", "replace"))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,18 @@ from tests.faults.nursery import Nursery
 from tests.faults.state import results
 from tests.networks import small_network
 
-COUNT = 10  # pictures of a job
+COUNT = 6  # pictures of a job
 _LEDGER = Ledger(Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+
+
+def sampled(values: Iterable[Any], *often: Any) -> list[Any]:
+    """Return parameters, of which those named often are in every run of the tests, and the others slow."""
+    return [
+        pytest.param(
+            value, id=str(getattr(value, "name", value)), marks=[] if value in often else [pytest.mark.slow]
+        )
+        for value in values
+    ]
 
 
 @pytest.fixture(scope="session")

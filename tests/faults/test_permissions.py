@@ -142,7 +142,6 @@ def test_manifest(
             out = place / f"out{mode}"
             out.mkdir()
             out.chmod(0o777)
-            assert run(nursery, photos, "-o", out, "--shard", "1/3", *words).status == 0
             assert run(nursery, photos, "-o", out, *words).status == 0
             (out / FILE_NAME).chmod(mode)
             os.chown(out / FILE_NAME, 0, 0)

@@ -1,0 +1,44 @@
+"""Who finds a lock taken learns by whom; what is no lock of ours is neither changed nor believed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from drsformer_cli.jobs.holder import holder, sign
+
+
+def test_signed(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    assert holder(lock) == ""
+    sign(lock)
+    assert not lock.exists()  # there is nothing to hold
+    lock.touch()
+    assert holder(lock) == ""
+    sign(lock)
+    assert holder(lock).startswith(f" (process {os.getpid()} on ")
+    lock.write_text("process 1 on some-machine-with-a-longer-name\n")
+    assert holder(lock) == " (process 1 on some-machine-with-a-longer-name)"
+    sign(lock)
+    assert holder(lock).startswith(f" (process {os.getpid()} on ")
+
+
+@pytest.mark.parametrize("text", ["mine", "process x on y\n", "process 1 on a\nb\n", "x" * 9999])
+def test_what_somebody_else_wrote(tmp_path: Path, text: str) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text(text)
+    sign(lock)
+    assert lock.read_text() == text
+    assert holder(lock) == ""
+
+
+def test_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    try:
+        (tmp_path / "lock").symlink_to(tmp_path / "mine")
+    except OSError:
+        pytest.skip("this system makes no links")
+    sign(tmp_path / "lock")
+    assert (tmp_path / "mine").read_bytes() == b""
