@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 # boxes that hold boxes, and how many bytes of their own come first
 _CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0, b"res ": 0, b"moov": 0, b"trak": 0, b"mdia": 0}
+_DEEPEST = 8  # boxes in boxes; a thousand of them, each copied with all it holds, are a bomb
 
 
 class Box(NamedTuple):
@@ -32,12 +33,12 @@ def read_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[
         start += size
 
 
-def walk(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """All boxes, going into those that hold others."""
+def walk(data: bytes, start: int = 0, end: int | None = None, depth: int = 0) -> Iterator[Box]:
+    """All boxes, going into those that hold others as deep as any file does."""
     for box in read_boxes(data, start, end):
         yield box
-        if box.kind in _CONTAINERS:
-            yield from walk(data, box.start + _CONTAINERS[box.kind], box.start + len(box.body))
+        if box.kind in _CONTAINERS and depth < _DEEPEST:
+            yield from walk(data, box.start + _CONTAINERS[box.kind], box.start + len(box.body), depth + 1)
 
 
 def write_box(kind: bytes, *bodies: bytes) -> bytes:

@@ -96,21 +96,28 @@ def embedded_jpegs(block: bytes) -> list[tuple[int, int]]:
     """Where whole JPEG files lie inside a block: (start, end) of each."""
     spans = []
     position = 0
-    while match := _JPEG_START.search(block, position):
-        end = _jpeg_end(block, match.start())
+    dead: set[int] = set()
+    last = block.rfind(b"\xff\xd9")
+    while match := _JPEG_START.search(block, position, max(last, 0)):
+        end = _jpeg_end(block, match.start(), last, dead)
         if end:
             spans.append((match.start(), end))
         position = end or match.start() + 2
     return spans
 
 
-def _jpeg_end(block: bytes, start: int) -> int:
-    """The end of the JPEG file that starts at `start`; 0 when its segments do not lead to an end."""
+def _jpeg_end(block: bytes, start: int, last: int, dead: set[int]) -> int:
+    """The end of the JPEG file that starts at `start`; 0 when its segments do not lead to an end.
+
+    `last` is where the last end mark of the block stands. `dead` collects the places of segments that lead to
+    none, so that no way is gone twice.
+    """
     at = start + 2
-    while at + 4 <= len(block) and block[at] == 0xFF:
+    while at < last and at not in dead and block[at] == 0xFF:
+        dead.add(at)
         marker, size = block[at + 1], int.from_bytes(block[at + 2 : at + 4], "big")
         if marker == 0xDA:
-            return block.find(b"\xff\xd9", at) + 2 if b"\xff\xd9" in block[at:] else 0
+            return block.find(b"\xff\xd9", at) + 2
         if marker in (0x00, 0xFF, 0xD8, 0xD9) or size < 2:
             return 0
         at += 2 + size

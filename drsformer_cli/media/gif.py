@@ -75,8 +75,11 @@ def write(order: Order) -> bytes:
     parts = [b"GIF89a", size, b"\x70\x00", bytes([own.aspect])]
     several = len(order.stored) > 1
     see_through = any(samples.ndim == 3 and samples.shape[2] in (2, 4) for samples in order.stored)
+    standing: dict[int, list[bytes]] = {}
+    for place, raw in own.extensions:
+        standing.setdefault(min(place, len(order.stored)), []).append(raw)
     for index, samples in enumerate(order.stored):
-        parts += [raw for place, raw in own.extensions if place == index]
+        parts += standing.get(index, [])
         image, palette, transparent = _encode(samples, see_through)
         hundredths = own.delays[index]
         if several or hundredths is not None or transparent is not None:
@@ -84,8 +87,7 @@ def write(order: Order) -> bytes:
             disposal = (_CLEAR if see_through else _KEEP) if several else 0
             parts.append(control(hundredths or 0, disposal, transparent))
         parts.append(with_own_palette(image, palette))
-    parts += [raw for place, raw in own.extensions if place >= len(order.stored)]
-    return b"".join([*parts, b"\x3b"])
+    return b"".join([*parts, *standing.get(len(order.stored), []), b"\x3b"])
 
 
 def _carry(blocks: list[Block], picture: Picture) -> Carried:

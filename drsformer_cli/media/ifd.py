@@ -75,25 +75,29 @@ def read_directory(data: bytes, layout: Layout, offset: int, depth: int = 0) -> 
     if end > len(data):
         raise ValueError("a directory is cut short")
     directory = Directory()
+    room = 2 * len(data)  # values may share bytes, but thousands that share megabytes are a bomb
     for at in range(start, end, width):
-        _read_entry(data, layout, at, directory)
+        room -= _read_entry(data, layout, at, directory, room)
     if depth < 3:
         _read_children(data, layout, directory, depth)
     fits = end + struct.calcsize(layout.pointer) <= len(data)
     return directory, struct.unpack_from(layout.pointer, data, end)[0] if fits else 0, end
 
 
-def _read_entry(data: bytes, layout: Layout, at: int, directory: Directory) -> None:
+def _read_entry(data: bytes, layout: Layout, at: int, directory: Directory, room: int) -> int:
+    """Read one entry whose value has at most `room` bytes; returns how many it has."""
     tag, kind, count = struct.unpack_from(layout.order + ("HHQ" if layout.big else "HHI"), data, at)
     inline = 8 if layout.big else 4
     at += 12 if layout.big else 8
-    size = _SIZES.get(kind, 0) * count
+    size: int = _SIZES.get(kind, 0) * count
     if size > inline:
         at = struct.unpack_from(layout.pointer, data, at)[0]
-    if kind not in _SIZES or at + size > len(data):
+    if kind not in _SIZES or at + size > len(data) or size > room:
         directory.damaged.append(tag)
     elif tag not in directory.entries:
         directory.entries[tag] = Entry(kind, count, data[at : at + size])
+        return size
+    return 0
 
 
 def _read_children(data: bytes, layout: Layout, directory: Directory, depth: int) -> None:

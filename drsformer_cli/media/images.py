@@ -57,6 +57,7 @@ _CODECS = {
     "heic": Codec(heic.read, heic.write, tuple(sorted(HEIC_EXTENSIONS)) if heic.available() else ()),
 }
 FORMATS = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp", "tif": "tiff", "tiff": "tiff"}
+_MOST_WORDS = 200  # characters of what a library says that are passed on
 SUPPORTED_EXTENSIONS: frozenset[str] = frozenset(e for codec in _CODECS.values() for e in codec.extensions)
 
 
@@ -139,5 +140,7 @@ def _check(picture: Picture, restored: Sequence[Array], format: str | None, qual
 
 
 def _first_line(error: BaseException) -> str:
+    """What a library says, in one short line; it may quote the bytes of a hostile file."""
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    shown = "".join(char if char.isprintable() else "?" for char in lines[0][:_MOST_WORDS]) if lines else ""
+    return shown.rstrip(". ") or type(error).__name__

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from drsformer_cli.errors import UnsupportedError
+from drsformer_cli.errors import UnreadableError, UnsupportedError
 from drsformer_cli.media import exif, jpeg_segments
 from drsformer_cli.media.guard import check_size, open_plugin
 from drsformer_cli.media.jpeg_segments import APP0, APP14, Frame, Segment
@@ -21,6 +21,8 @@ DEFAULT_QUALITY = 95
 _LARGEST_SIDE = 65500
 _COARSE = 18  # mean of a table from which on even noise stays below two bytes a pixel
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_HUFFMAN = (0xC0, 0xC1, 0xC2)
+_MOST_PIXELS_A_BYTE = 512  # of Huffman codes: at least one bit for each block of 8 x 8
 _SAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
 
@@ -41,6 +43,11 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
     frame = jpeg_segments.read_frame(segments, picture.name)
     _check(frame, picture.name)
     check_size(picture.name, frame.width, max(frame.height, 1), 1, max_pixels)
+    if frame.kind in _HUFFMAN and frame.width * frame.height > _MOST_PIXELS_A_BYTE * len(data):
+        raise UnreadableError(
+            f"{picture.name} is damaged or cut short: its {len(data):,} bytes cannot hold the "
+            f"{frame.width} x {frame.height} pixels that it announces."
+        )
     _note_companions(data[jpeg_segments.end_of_picture(data, scan) :], segments, picture)
     kept = jpeg_segments.clean(segments, picture)
     image = open_plugin(JpegImagePlugin.JpegImageFile, data)

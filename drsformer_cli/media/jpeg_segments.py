@@ -16,7 +16,7 @@ ICC = b"ICC_PROFILE\x00"
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\x00"
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
 _LARGEST = 65533  # bytes of content a segment can hold
-_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -95,6 +95,7 @@ def clean(segments: list[Segment], picture: Picture) -> list[Segment]:
     extended = b"".join(s.body for s in segments if s.body.startswith(_XMP_EXTENSION))
     drop_extension = xmp.has_embedded_picture(extended)
     kept: list[Segment] = []
+    profile: set[bytes] = set()
     for segment in segments:
         cleaned: Segment | None = segment
         body = segment.body
@@ -113,8 +114,9 @@ def clean(segments: list[Segment], picture: Picture) -> list[Segment]:
             cleaned = None if drop_extension else segment
         elif not APP0 <= segment.marker <= 0xEF and segment.marker != COM:
             cleaned = None
-        elif body.startswith(ICC) and segment in kept:
-            cleaned = None  # a part given twice would make the profile invalid
+        elif body.startswith(ICC):
+            cleaned = segment if body not in profile else None  # a part given twice would make it invalid
+            profile.add(body)
         else:
             cleaned = _clean_other(segment, picture)
         if cleaned is not None:
@@ -168,7 +170,8 @@ def _clean_resources(segments: list[Segment], picture: Picture) -> list[Segment]
     if not found:
         return segments
     picture.note(metadata.THUMBNAIL)
-    rest = [segment for i, segment in enumerate(segments) if i not in places]
+    taken = set(places)
+    rest = [segment for i, segment in enumerate(segments) if i not in taken]
     return rest[: places[0]] + resource_segments(cleaned) + rest[places[0] :]
 
 

@@ -19,8 +19,8 @@ class Resource(NamedTuple):
 def read_resources(block: bytes) -> list[Resource] | None:
     """The resources of a block without its header; None when it is damaged."""
     resources = []
-    at = 0
-    while at < len(block.rstrip(b"\x00")):
+    at, end_of_all = 0, len(block.rstrip(b"\x00"))
+    while at < end_of_all:
         if block[at : at + 4] not in (b"8BIM", b"8B64", b"MeSa", b"PHUT", b"AgHg", b"DCSR"):
             return None
         name_end = at + 6 + (1 + (block[at + 6] if at + 6 < len(block) else 0) + 1) // 2 * 2

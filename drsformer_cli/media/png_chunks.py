@@ -175,4 +175,5 @@ def write_raw_profile(block: bytes) -> Chunk:
 
 
 def _text(kind: bytes) -> str:
-    return kind.decode("ascii", "replace")
+    """A kind as it may be shown: what is no letter in a damaged file is written out as escapes."""
+    return ascii(kind.decode("latin-1"))[1:-1]

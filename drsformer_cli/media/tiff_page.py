@@ -14,6 +14,7 @@ NONE, LZW, OLD_JPEG, JPEG, DEFLATE, PACKBITS, OLD_DEFLATE, LZMA = 1, 5, 6, 7, 8,
 UNSIGNED, FLOAT = 1, 3
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL, _ORIENTATION = 256, 257, 258, 259, 262, 266, 274
 _SAMPLES, _PLANAR, _PREDICTOR, _EXTRA, _FORMAT, _DNG_VERSION = 277, 284, 317, 338, 339, 50706
+_SHARED = 64 << 20  # bytes of values that pages may claim together beyond four times the file
 _RAW_PHOTOMETRIC = (32803, 34892)
 _LAB = (8, 9, 10)
 _COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, YCBCR: 3}
@@ -58,9 +59,13 @@ def read_pages(data: bytes, name: str) -> list[Page]:
         layout, offset = read_header(data)
         pages: list[Page] = []
         seen: set[int] = set()
+        room = 4 * len(data) + _SHARED
         while offset and offset not in seen:
             seen.add(offset)
             directory, following, _ = read_directory(data, layout, offset)
+            room -= sum(len(entry.raw) for entry in directory.entries.values())
+            if room < 0:
+                raise ValueError("its pages claim more bytes than it has")
             _refuse_raw(data, layout, directory, name)
             pages.append(_page(layout, directory, name))
             offset = following

@@ -19,6 +19,8 @@ from drsformer_cli.media.tiff_page import Page, values
 
 _STRIPS, _ROWS, _STRIP_SIZES, _COLOUR_MAP = 273, 278, 279, 320
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _JPEG_TABLES = 322, 323, 324, 325, 347
+_LARGEST_TILE = 1 << 24  # pixels of a tile that may be larger than its picture
+_LZMA_MEMORY = 256 << 20  # bytes; what the strongest of its usual settings needs is a quarter of it
 # tells a JPEG decoder, which sees neither JFIF nor TIFF, whether three channels are RGB (0) or YCbCr (1)
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
@@ -60,9 +62,10 @@ def _assemble(data: bytes, page: Page, name: str) -> Array:
     if wide < 1 or high < 1:
         raise UnreadableError(f"{name} is damaged: its strips or tiles have no size.")
     pieces = _pieces(data, page, tiled, name)
+    most = max(4 * columns * shape.height, _LARGEST_TILE)
     across, down = -(-columns // wide), -(-shape.height // high)
     planes = shape.samples if shape.separate else 1
-    if len(pieces) < across * down * planes or wide * high > 64 * max(columns * shape.height, 1 << 16):
+    if len(pieces) < across * down * planes or wide * high > most:
         raise UnreadableError(f"{name} is damaged: its strips or tiles do not cover the picture.")
     channels = 1 if shape.separate else shape.samples
     canvas = np.empty((shape.height, columns, shape.samples), _dtype(page))
@@ -70,15 +73,16 @@ def _assemble(data: bytes, page: Page, name: str) -> Array:
         plane, place = divmod(number, across * down)
         top, left = place // across * high, place % across * wide
         rows = high if tiled else min(high, shape.height - top)
-        piece = _decode(pieces[number], page, (rows, wide, channels), name)
+        offset, length = pieces[number]
+        piece = _decode(data[offset : offset + length], page, (rows, wide, channels), name)
         where = slice(plane, plane + 1) if shape.separate else slice(None)
         target = canvas[top : top + rows, left : left + wide, where]
         target[...] = piece[: target.shape[0], : target.shape[1]]
     return canvas
 
 
-def _pieces(data: bytes, page: Page, tiled: bool, name: str) -> list[bytes]:
-    """The bytes of each strip or tile."""
+def _pieces(data: bytes, page: Page, tiled: bool, name: str) -> list[tuple[int, int]]:
+    """Where each strip or tile starts and how long it is."""
     place, size = (_TILES, _TILE_SIZES) if tiled else (_STRIPS, _STRIP_SIZES)
     offsets = values(page.directory, page.layout, place)
     sizes = values(page.directory, page.layout, size)
@@ -89,7 +93,7 @@ def _pieces(data: bytes, page: Page, tiled: bool, name: str) -> list[bytes]:
     if any(not 8 <= offset < len(data) for offset in offsets):
         raise UnreadableError(f"{name} is cut short: some of its pixels are missing.")
     # a size that reaches beyond the file may still hold all pixels, which is seen when they are decoded
-    return [data[offset : offset + size] for offset, size in zip(offsets, sizes, strict=True)]
+    return list(zip(offsets, sizes, strict=True))
 
 
 def _dtype(page: Page) -> np.dtype[Any]:
@@ -129,7 +133,7 @@ def _decompress(piece: bytes, compression: int, rows: int, expected: int, name: 
     if compression == tiff_page.LZW:
         return _decompress_lzw(piece, rows, expected // rows, name)
     if compression == tiff_page.LZMA:
-        return lzma.LZMADecompressor().decompress(piece, expected)
+        return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY).decompress(piece, expected)
     if compression == tiff_page.PACKBITS:
         import tifffile
 
@@ -162,6 +166,8 @@ def _decode_jpeg(piece: bytes, page: Page, size: tuple[int, int, int], name: str
     start = tables.raw[:-2] if tables is not None and tables.raw.endswith(b"\xff\xd9") else b"\xff\xd8"
     transform = b"\x01" if page.shape.photometric == tiff_page.YCBCR else b"\x00"
     image = open_plugin(JpegImagePlugin.JpegImageFile, start + _ADOBE + transform + piece[2:])
+    if image.width * image.height > max(4 * size[0] * size[1], _LARGEST_TILE):
+        raise UnreadableError(f"{name} is damaged: a strip or tile has another size than it should.")
     samples = np.asarray(image)
     samples = samples[..., np.newaxis] if samples.ndim == 2 else samples
     if samples.shape[0] < size[0] or samples.shape[1] < size[1] or samples.shape[2] != size[2]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from xml.parsers import expat
 
 _GAIN_MAP = (b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGainMap/1.0/")
@@ -12,6 +13,7 @@ _PICTURE = (b"http://ns.google.com/photos/1.0/image/",)
 _BASIC = (b"http://ns.adobe.com/xap/1.0/",)
 _EXTENDED = (b"http://ns.adobe.com/xmp/note/",)
 _ANY = rb"[\w.-]+"
+_MOST_PREFIXES = 8  # for one namespace; more are an attack on the time it takes
 
 _RULES: tuple[tuple[tuple[bytes, ...], bytes, str], ...] = (
     (_GAIN_MAP, _ANY, "gain map dropped"),
@@ -33,6 +35,9 @@ def clean(packet: bytes) -> tuple[bytes | None, list[str]]:
     Returns the packet, the very same bytes when there was nothing to take out, and what was dropped, in
     words. None when it could not be taken out cleanly: then the packet must go as a whole.
     """
+    dropped = "XMP dropped, for it could not be freed of what it points to"
+    if any(len(_prefixes(packet, namespaces)) > _MOST_PREFIXES for namespaces, _, _ in _RULES):
+        return None, [dropped]
     notes = []
     cleaned = packet
     for namespaces, names, words in _RULES:
@@ -41,7 +46,7 @@ def clean(packet: bytes) -> tuple[bytes | None, list[str]]:
             notes.append(words)
         cleaned = shorter
     if cleaned != packet and _well_formed(packet) and not _well_formed(cleaned):
-        return None, [*notes, "XMP dropped, for it could not be freed of what it points to"]
+        return None, [*notes, dropped]
     return cleaned, notes
 
 
@@ -63,18 +68,45 @@ def _prefixes(packet: bytes, namespaces: tuple[bytes, ...]) -> set[bytes]:
 
 
 def _strip(packet: bytes, namespaces: tuple[bytes, ...], names: bytes) -> bytes:
-    """Take out attributes and whole elements of some names in some namespaces."""
-    for prefix in _prefixes(packet, namespaces):
+    """Take out attributes and whole elements of some names in some namespaces, in time linear in the size."""
+    for prefix in sorted(_prefixes(packet, namespaces))[:_MOST_PREFIXES]:
         name = re.escape(prefix) + rb":" + names
-        packet = re.sub(rb"\s+" + name + rb"\s*=\s*(?:\"[^\"]*\"|'[^']*')", b"", packet)
-        element = rb"<(" + name + rb")(?:\s[^<>]*?)?(?:/>|>.*?</\1\s*>)"
-        packet = re.sub(element, b"", packet, flags=re.DOTALL)
+        packet = re.sub(rb"(?<!\s)\s+" + name + rb"\s*=\s*(?:\"[^\"]*\"|'[^']*')", b"", packet)
+        packet = _without_elements(packet, name)
     return packet
 
 
+def _without_elements(packet: bytes, name: bytes) -> bytes:
+    """Take out elements, each up to the nearest end of its name; one without an end stays."""
+    ends: dict[bytes, list[tuple[int, int]]] = {}
+    for end in re.finditer(rb"</(" + name + rb")\s*>", packet):
+        ends.setdefault(end[1], []).append(end.span())
+    kept, at = [], 0
+    for begin in re.finditer(rb"<(" + name + rb")(?:\s[^<>]*?)?(/?)>", packet):
+        if begin.start() < at:
+            continue
+        stop = begin.end()
+        if not begin[2]:
+            spans = ends.get(begin[1], [])
+            following = bisect(spans, (stop,))
+            if following == len(spans):
+                continue
+            stop = spans[following][1]
+        kept.append(packet[at : begin.start()])
+        at = stop
+    return b"".join([*kept, packet[at:]])
+
+
 def _well_formed(packet: bytes) -> bool:
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler = _refuse
     try:
-        expat.ParserCreate().Parse(packet.strip(b"\x00 \r\n\t"), True)
-    except expat.ExpatError:
+        parser.Parse(packet.strip(b"\x00 \r\n\t"), True)
+    except (expat.ExpatError, ValueError):
         return False
     return True
+
+
+def _refuse(*_: object) -> None:
+    """Entities can stand for gigabytes of text; no XMP packet needs them."""
+    raise ValueError("a packet that declares entities")
