@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from drsformer_cli.media.files import sha256_of
-from drsformer_cli.media.video_frames import PROOF, Known
+from drsformer_cli.media.video_frames import PROOF, Ending, Known
 
 VERSION = 2
+_FILE = re.compile(r"[0-9]{6,9}\.segment")
 EDGE = 1 << 20  # bytes at either end of the input that identify it
 
 
@@ -61,6 +64,34 @@ class SegmentRecord:
         return self.before is None or self.before == [[one.pts, one.digest] for one in known[-PROOF:]]
 
 
+def read_segment(entry: Mapping[str, Any]) -> SegmentRecord:
+    """Return a segment as its line tells. Raises ValueError and TypeError for what no run has written."""
+    record = SegmentRecord(**entry)
+    numbers = (record.size, record.last, record.lost, record.damaged, record.mended, record.repeated)
+    if not all(type(number) is int for number in (*numbers, *record.times, *record.order)):
+        raise TypeError("a time or a count is no whole number")
+    if not all(isinstance(text, str) for text in (record.sha256, *record.digests)):
+        raise TypeError("a hash is no text")
+    if not all(isinstance(plan, dict) for plan in record.plans) or not isfinite(record.seconds):
+        raise TypeError("a plan or the time is none")
+    if not all(type(time) is int and isinstance(digest, str) for time, digest in record.before or ()):
+        raise TypeError("what comes before is no time and hash")
+    count = len(record.times)
+    if not _FILE.fullmatch(record.file) or not count == len(record.digests) or not count:
+        raise ValueError("not what is written for a segment")
+    if sorted(record.order) != list(range(count)):
+        raise ValueError("an order that leaves pictures out")
+    return record
+
+
+def read_ending(entry: Mapping[str, Any]) -> Ending:
+    """Return a film's end as its line tells. Raises TypeError for what no run has written."""
+    end = Ending(**entry)
+    if not (type(end.lost) is int and type(end.count) is int):
+        raise TypeError("a count is no whole number")
+    return end
+
+
 def segment_name(number: int) -> str:
     """Return the name of a segment's file."""
     return f"{number:06}.segment"
@@ -97,8 +128,8 @@ def unlike(output: Path, count: int, earlier: Mapping[str, Any], now: Mapping[st
         return f"{have}, and the input has changed since: give another -o, or --overwrite to begin anew."
     if any(earlier.get(name) != now.get(name) for name in ("v", "versions", "segment")):
         return f"{have} with another version of derain or its libraries: give --overwrite to begin anew."
-    names = [*differences(earlier.get("settings", {}), now.get("settings", {}))]
-    names += [name for name in differences(earlier.get("plan", {}), now.get("plan", {})) if name not in names]
+    old, new = ({key: each.get(key, {}) for key in ("settings", "plan")} for each in (earlier, now))
+    names = list(dict.fromkeys(differences(old, new)))
     words = f" ({', '.join(names)})" if names else ""
     return (
         f"{have} with other settings{words}: give those again to go on there, another -o, or --overwrite "

@@ -23,7 +23,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from drsformer_cli.errors import OutputError, StorageError
-from drsformer_cli.jobs.film_record import VERSION, SegmentRecord, segment_name, unlike, without_memory
+from drsformer_cli.jobs.film_record import (
+    VERSION,
+    SegmentRecord,
+    read_ending,
+    read_segment,
+    segment_name,
+    unlike,
+    without_memory,
+)
 from drsformer_cli.jobs.holder import holder, sign
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.media.files import (
@@ -90,7 +98,8 @@ class Work:
         if empty:
             for path in self.folder.iterdir():
                 if path.name != LOCK:
-                    path.unlink(missing_ok=True)
+                    with suppress(OSError):
+                        path.unlink()
         self._lock.release()
         if empty:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -100,12 +109,14 @@ class Work:
     def earlier_head(self) -> dict[str, Any]:
         """Return what an earlier run noted at its beginning, {} if there is none that can be read."""
         lines = self._lines()
-        return lines[0].get("head", {}) if lines else {}
+        head = lines[0].get("head") if lines else None
+        return head if isinstance(head, dict) else {}
 
     def earlier_count(self) -> int:
         """Return how many pictures an earlier run finished, as its manifest says."""
-        found = [line.get("segment", {}) for line in self._lines()[1:]]
-        return sum({one.get("file"): len(one.get("times", ())) for one in found}.values())
+        found = [line.get("segment") for line in self._lines()[1:]]
+        times = {str(one.get("file")): one.get("times") for one in found if isinstance(one, dict)}
+        return sum(len(each) for each in times.values() if isinstance(each, list))
 
     def begin(self, head: Mapping[str, Any], *, anew: bool = False) -> bool:
         """Take up the segments of an earlier run with the same head; without any, begin.
@@ -119,7 +130,7 @@ class Work:
         fits = bool(lines) and lines[0].get("head") == head
         count = self.earlier_count()
         if count and not fits and not anew:
-            raise OutputError(unlike(self.output, count, lines[0].get("head", {}), head))
+            raise OutputError(unlike(self.output, count, self.earlier_head(), head))
         if fits:
             self._take_up(lines[1:])
         else:
@@ -148,8 +159,8 @@ class Work:
         for line in text.split(b"\n"):
             try:
                 entry = json.loads(line)
-            except ValueError:
-                break  # cut short, or the end
+            except (ValueError, RecursionError):
+                break  # cut short, garbled, or the end
             if not isinstance(entry, dict):
                 break
             lines.append(entry)
@@ -164,9 +175,9 @@ class Work:
         for entry in lines:
             with suppress(OSError, KeyError, TypeError, ValueError):
                 if "end" in entry:
-                    self.end = Ending(**entry["end"])
+                    self.end = read_ending(entry["end"])
                     continue
-                record = SegmentRecord(**entry["segment"])
+                record = read_segment(entry["segment"])
                 self.ahead.pop(record.number, None)
                 path = self.folder / record.file
                 if path.stat().st_size == record.size and sha256_of(path) == record.sha256:
@@ -187,7 +198,8 @@ class Work:
         names = {MANIFEST, LOCK, *(one.file for one in kept)}
         for path in self.folder.iterdir():
             if path.name not in names:
-                path.unlink()
+                with suppress(OSError):  # a folder that somebody made here is not ours to remove
+                    path.unlink()
 
     # ---- what is done
 

@@ -95,11 +95,22 @@ def _text(settings: Mapping[str, Any]) -> str:
 
 
 def _record(entry: Mapping[str, Any]) -> Record:
-    """Turn what a line of JSON says back into a record. Raises ValueError, KeyError and TypeError."""
+    """Turn what a line of JSON says back into a record.
+
+    Raises ValueError, KeyError, TypeError and OverflowError for what no run has written: anybody may have
+    edited the file.
+    """
+    given, made = Input(**entry["input"]), Result(**entry["result"])
+    texts = (entry["output"], given.path, given.sha256, made.sha256, *entry["notes"])
+    numbers = (given.size, given.mtime_ns, made.size, made.mtime_ns)
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise TypeError("a name, a hash or a note is no text")
+    if not all(type(number) is int for number in numbers):
+        raise TypeError("a size or a time is no whole number")
     return Record(
-        output=str(entry["output"]),
-        input=Input(**entry["input"]),
-        result=Result(**entry["result"]),
+        output=entry["output"],
+        input=given,
+        result=made,
         settings=dict(entry["settings"]),
         plan=_plan(entry["plan"]),
         seconds=float(entry["seconds"]),
@@ -189,6 +200,8 @@ class Manifest:
             ValueError,
             KeyError,
             TypeError,
+            OverflowError,
+            RecursionError,
         ):  # it was taken away, cut or altered since
             return None
         except OSError as error:
@@ -257,13 +270,14 @@ class Manifest:
                 self._intents.setdefault(str(entry["output"]), set()).add(str(entry["sha256"]))
             elif entry["kind"] == "done":
                 self._remember(entry, start, number)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             self.damaged_lines += 1
 
     def _remember(self, entry: dict[str, Any], start: int, number: int) -> None:
         """Keep where a finished picture's line stands, unless another file has a later one."""
         output, settings = str(entry["output"]), entry["settings"]
-        if entry["input"].keys() != _INPUT or entry["result"].keys() != _RESULT or not entry.keys() >= _ALL:
+        given, made = dict(entry["input"]), dict(entry["result"])
+        if given.keys() != _INPUT or made.keys() != _RESULT or not entry.keys() >= _ALL:
             raise ValueError("not what is written for a finished picture")
         known = self._done.get(output)
         if known is not None and known & ((1 << _FILE_BITS) - 1) != number:

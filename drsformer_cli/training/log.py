@@ -17,6 +17,8 @@ COLUMNS = ("step", "minutes", "learning_rate", "loss")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 56, 120, 36, 44
 COLOURS = ("#1f6fb4", "#d1622b", "#2f8f4e", "#8a4fa3", "#7a5a3a", "#c03a5b", "#4a4a4a", "#0f9a9a")
 
+_MOST = 1e12  # this refuses NaN, too
+
 Rows = list[dict[str, float]]
 
 
@@ -52,7 +54,7 @@ class Log:
         """
         try:
             with self.file.open(newline="", encoding="utf-8") as file:
-                return [
+                rows = [
                     {name: float(value) for name, value in row.items() if value}
                     for row in csv.DictReader(file)
                 ]
@@ -60,6 +62,10 @@ class Log:
             return []
         except (OSError, ValueError, TypeError, csv.Error) as error:
             raise StorageError(f"{self.file} is no log of a training; move it away: {error}") from error
+        # edited by hand, it may hold what can neither be drawn nor gone on from
+        if not all("step" in row and all(abs(value) < _MOST for value in row.values()) for row in rows):
+            raise StorageError(f"{self.file} is no log of a training; move it away")
+        return rows
 
 
 def draw(rows: Sequence[Mapping[str, float]]) -> str:

@@ -20,6 +20,10 @@ else:
     import tomli as tomllib
 
 
+_MOST = 1 << 40  # of any number: beyond it sums and seeds no longer fit where they go
+_LARGEST = 1 << 20  # bytes of a file
+
+
 @dataclass(frozen=True)
 class Schedule:
     """Numbers of the training loop; shares are of the whole schedule, 0..1."""
@@ -44,6 +48,8 @@ class Schedule:
             value, kinds = getattr(self, item.name), (int, float) if item.type == "float" else int
             if item.type in ("int", "float") and (isinstance(value, bool) or not isinstance(value, kinds)):
                 raise ValueError(f"{item.name} must be a number, not {value!r}")
+            if item.type in ("int", "float") and not -_MOST <= value <= _MOST:  # this refuses NaN, too
+                raise ValueError(f"{item.name} must be a number that can be worked with, not {value}")
         if min(self.learning_rate, self.final_learning_rate, self.weight_decay, self.clip, self.seed) < 0:
             raise ValueError("learning rates, weight_decay, clip and seed must not be negative")
         if self.loss not in LOSSES or self.fourier < 0 or not 0 <= self.pairs <= 1:
@@ -80,13 +86,18 @@ def read_recipe(path: Path | None = None) -> Recipe:
     name = str(path) if path else "the bundled recipe"
     try:
         source = path or resources.files("drsformer_cli.training") / "compact.toml"
-        values = tomllib.loads(source.read_text(encoding="utf-8"))
-        return _build(values)
+        with source.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise UsageError(f"the recipe {name} is not usable: it is larger than any recipe")
+        return _build(tomllib.loads(data.decode("utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the recipe {name} cannot be read: {error}") from error
     except KeyError as error:
         raise UsageError(f"the recipe {name} lacks {error}") from error
-    except (tomllib.TOMLDecodeError, ValueError, TypeError, AttributeError) as error:
+    except RecursionError as error:
+        raise UsageError(f"the recipe {name} is not usable: it nests too deep") from error
+    except (tomllib.TOMLDecodeError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UsageError(f"the recipe {name} is not usable: {error}") from error
 
 
@@ -94,6 +105,9 @@ def _build(values: Mapping[str, Any]) -> Recipe:
     network: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values["network"].items()
     }
+    numbers = [network[key] for key in ("dim", "blocks", "heads")]
+    if not all(type(each) is int for one in numbers for each in (one if isinstance(one, tuple) else (one,))):
+        raise ValueError("dim, blocks and heads must be whole numbers")
     faults = {item.name for item in fields(RainMix)} - {"shares"}
     rain = {key: value for key, value in values["rain"].items() if key in faults}
     shares = {key: value for key, value in values["rain"].items() if key not in faults}

@@ -28,6 +28,7 @@ from drsformer_cli.weights.checkpoint import Checkpoint, fingerprint
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_LARGEST_RECORD = 1 << 20  # bytes
 #: Names that mean a device on Windows, with any ending.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
@@ -113,10 +114,16 @@ class Store:
         """
         path = self._record_path(name)
         try:
-            return Record(**json.loads(path.read_text(encoding="utf-8")))
+            with path.open("rb") as file:
+                record = Record(**json.loads(file.read(_LARGEST_RECORD)))
+            if any(
+                type(value) is not (int if key == "size" else str) for key, value in asdict(record).items()
+            ):
+                raise TypeError("a record of other values")
+            return record
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             raise WeightsError(
                 f"the record {path} is damaged; type `derain weights get {name} --force`, "
                 f"or import the model again with --force"
