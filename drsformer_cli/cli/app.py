@@ -25,7 +25,7 @@ from drsformer_cli.cli.run import run
 from drsformer_cli.cli.train import train
 from drsformer_cli.cli.video import video
 from drsformer_cli.cli.weights import weights_app
-from drsformer_cli.cli.words import say
+from drsformer_cli.cli.words import printable, say
 from drsformer_cli.errors import DerainError, UsageError
 
 HELP = """Remove rain from pictures and films.
@@ -192,7 +192,8 @@ def main() -> None:
     except Exception as error:  # the last resort: a user gets a sentence, and the details on request
         say(f"unexpected {type(error).__name__}: {error}")
         if _wants_details(sys.argv[1:]):
-            traceback.print_exc()
+            for line in traceback.format_exc().splitlines():
+                sys.stderr.write(f"{printable(line)}\n")
         else:
             say("run it again with -v for the details, and please report them.")
         sys.exit(1)

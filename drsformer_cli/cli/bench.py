@@ -159,10 +159,11 @@ def make_up(height: int, width: int) -> NDArray[np.uint8]:
 
 def read_picture(name: str) -> NDArray[Any]:
     """Return the (first) frame of a picture's file. Raises UsageError and InputError."""
+    from drsformer_cli.jobs.source import read_file
     from drsformer_cli.media.images import decode
 
     try:
-        data = Path(name).read_bytes()
+        data, _ = read_file(Path(name), name)
     except FileNotFoundError:
         raise UsageError(f"there is no file {name}.") from None
     except OSError as error:

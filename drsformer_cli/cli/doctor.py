@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from drsformer_cli import __version__
+from drsformer_cli.cli.words import printable
 from drsformer_cli.errors import DerainError
 
 LIBRARIES = (
@@ -81,7 +82,9 @@ def _show(findings: list[Finding]) -> None:
         table.add_column(heading, overflow="fold")
     for finding in findings:
         state = Text(finding.state, style=colours[finding.state])
-        table.add_row(Text(finding.topic), state, Text(finding.found), Text(finding.advice))
+        table.add_row(
+            Text(finding.topic), state, *(Text(printable(each)) for each in (finding.found, finding.advice))
+        )
     Console().print(table)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drsformer_cli.cli.options import Precision, parse_device
-from drsformer_cli.cli.words import duration
+from drsformer_cli.cli.words import duration, printable
 from drsformer_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def train(
         at = f"goes on from step {training.saved}" if training.saved else "starts anew: nothing was saved yet"
         raise type(stop)(f"interrupted at step {training.step}; the same command {at}.") from None
     if not quiet:
-        typer.echo(f"{model}: use it with derain PICTURES -m {model}")
+        typer.echo(printable(f"{model}: use it with derain PICTURES -m {model}"))
 
 
 def _check(
@@ -173,7 +173,7 @@ def _write_samples(
     material = gather(photographs, 1, SIDE)
     write_sheet(file, material.photographs, recipe.rain, seed=recipe.schedule.seed, beside=beside)
     if not quiet:
-        typer.echo(f"{file}: each kind of rain, then the mix that is trained on")
+        typer.echo(printable(f"{file}: each kind of rain, then the mix that is trained on"))
 
 
 def _opening(training: Training) -> str:

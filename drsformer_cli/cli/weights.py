@@ -84,7 +84,8 @@ def get_model(
     if as_json:
         typer.echo(json.dumps({**asdict(fetched), "path": str(fetched.path)}))
     else:
-        typer.echo(f"{name}: {'downloaded' if fetched.downloaded else 'already here'}, {fetched.path}")
+        how = "downloaded" if fetched.downloaded else "already here"
+        typer.echo(printable(f"{name}: {how}, {fetched.path}"))
 
 
 @weights_app.command("import")
@@ -113,7 +114,7 @@ def import_model(
     if as_json:
         typer.echo(json.dumps({**asdict(record), "path": str(path)}))
     else:
-        typer.echo(f"{record.name}: imported ({record.variant}), {path}")
+        typer.echo(printable(f"{record.name}: imported ({record.variant}), {path}"))
 
 
 @weights_app.command("verify")
@@ -147,7 +148,7 @@ def verify_models(
             row |= {"sound": False, "problem": str(error)}
             line = f"{name}: {error}"
         if as_json or name not in problems or len(chosen) > 1:
-            typer.echo(json.dumps(row) if as_json else line)
+            typer.echo(json.dumps(row) if as_json else printable(line))
     if len(problems) == 1:
         raise next(iter(problems.values()))
     if problems:

@@ -312,6 +312,8 @@ class Manifest:
             raise unwritable(self.folder, error) from error
         try:
             sign(self.folder / lock_name(self._part))
+            if self.path.is_symlink():  # what it leads to may be anything of the user's
+                raise StorageError(f"{self.path} is a link, and nothing is written through it: remove it.")
             self._keep_out()
             self._read()
             # unbuffered: what a full disk did not take must not be tried again when the file is closed

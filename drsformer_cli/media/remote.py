@@ -73,7 +73,12 @@ def _open(url: str) -> tuple[Any, str]:
     scheme = match[1].lower() if match else ""
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise UsageError(f"{url}: nothing is known of {scheme}://; there are {known} and file://.")
+        # the address itself is left out: it may hold a password or a signature
+        raise UsageError(f"nothing is known of {scheme}:// addresses; there are {known} and file://.")
+    if "@" in url[len(scheme) + 3 :].split("/")[0]:
+        raise UsageError(
+            f"an address in {scheme}:// holds no user and password; the store's own settings do."
+        )
     module, extra, _ = SCHEMES[scheme]
     try:
         importlib.import_module(module)

@@ -18,7 +18,7 @@ import av
 
 from drsformer_cli.errors import OutputError
 from drsformer_cli.media.video import Film, Track
-from drsformer_cli.media.video_tool import ToolError, run_tool
+from drsformer_cli.media.video_tool import ToolError, as_url, run_tool
 
 #: What a track becomes that a container does not take as it is, by kind: (encoder, its options, in words).
 _INSTEAD: dict[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
@@ -308,7 +308,7 @@ def _attach(film: Film, track: Track, number: int, folder: Path) -> list[str]:
     """Options that attach a cover picture, which is written out for that."""
     kind = {"mjpeg": "jpg"}.get(track.codec, track.codec)
     path = folder / f"cover{number}.{kind}"
-    with av.open(str(film.path), metadata_errors="replace") as container:
+    with av.open(as_url(film.path), metadata_errors="replace") as container:
         packets = container.demux(container.streams[track.index])
         path.write_bytes(next((bytes(packet) for packet in packets if packet.size), b""))
     tags = {key.lower(): value for key, value in track.metadata.items()}
@@ -342,9 +342,12 @@ def make_gif(pictures: Path, target: Path, folder: Path) -> None:
     source = ["-i", f"file:{pictures}"]
     colours = "palettegen=stats_mode=full"
     try:
-        run_tool([*source, "-vf", colours, "-frames:v", "1", "-f", "image2", f"file:{palette}"], palette)
+        # of a name with %d in it FFmpeg would make many; the options say that it is a name
+        single = ["-frames:v", "1", "-f", "image2", "-update", "1", f"file:{palette}"]
+        run_tool([*source, "-vf", colours, *single], palette)
         dither = "[0:v][1:v]paletteuse=dither=floyd_steinberg"
-        words = [*source, "-i", f"file:{palette}", "-lavfi", dither, "-fps_mode", "passthrough"]
+        read = ["-f", "image2", "-pattern_type", "none", "-i", f"file:{palette}"]
+        words = [*source, *read, "-lavfi", dither, "-fps_mode", "passthrough"]
         run_tool([*words, "-enc_time_base", "1:100", "-loop", "0", "-f", "gif", f"file:{target}"], target)
     except ToolError as error:
         raise OutputError(f"{target.name} could not be put together (ffmpeg: {error}).") from None

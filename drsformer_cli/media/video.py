@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from drsformer_cli.errors import UnreadableError, UnsupportedError
-from drsformer_cli.media.video_tool import ffmpeg
+from drsformer_cli.media.video_tool import as_url, ffmpeg
 
 #: What is taken for a film when a folder is searched.
 FILM_EXTENSIONS = frozenset(
@@ -31,6 +31,7 @@ _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 _DEFINITE = ("top first", "bottom first", "top coded first (swapped)", "bottom coded first (swapped)")
 _CHROMA = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+_LISTS = {"hls", "concat", "dash", "sdp", "imf", "rtsp", "concatf"}  # a film must not draw in other files
 PROBED_PACKETS = 400  # within which the first picture must be found
 
 
@@ -136,7 +137,7 @@ def probe(path: Path) -> Film:
     if path.stat().st_size == 0:
         raise UnreadableError(f"{path} is empty (0 bytes).")
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(as_url(path), metadata_errors="replace") as container:
             return _read(path, container)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and error.errno and error.errno > 0:
@@ -147,6 +148,8 @@ def probe(path: Path) -> Film:
 
 
 def _read(path: Path, container: Any) -> Film:
+    if container.format.name in _LISTS:
+        raise UnsupportedError(f"{path} holds no pictures but the names of other files: give those.")
     tracks = tuple(_track(stream) for stream in container.streams)
     brand = container.metadata.get("major_brand", "").strip()
     if container.format.name.endswith(_STILL) or brand in _STILL_BRANDS:
@@ -252,7 +255,7 @@ def first_frame(container: Any, stream: Any) -> Any:
 
 def _is_encrypted(path: Path, index: int) -> bool:
     """Tell whether the packets of a track say that they are encrypted."""
-    with av.open(str(path)) as container:
+    with av.open(as_url(path)) as container:
         try:
             packet = next(container.demux(container.streams[index]))
         except av.error.FFmpegError:  # damaged at its beginning; decoding will tell

@@ -14,6 +14,7 @@ from drsformer_cli.errors import OutputError
 from drsformer_cli.media.remux import ATTACH, Company, Copy, Cut
 from drsformer_cli.media.video import Film
 from drsformer_cli.media.video_frames import raise_fault
+from drsformer_cli.media.video_tool import as_url
 
 #: Differences of timestamps that are none, in seconds: a tick of an ordinary time base, and one of Matroska.
 _EXACT, _COARSE = Fraction(1, 90000), Fraction(1, 1000)
@@ -111,7 +112,7 @@ def _packets_of(
     """
     sums: dict[int, _Sum] = defaultdict(_Sum)
     times: list[Fraction] = []
-    with av.open(str(path), metadata_errors="replace") as container:
+    with av.open(as_url(path), metadata_errors="replace") as container:
         try:
             for packet in container.demux():
                 if not packet.size:

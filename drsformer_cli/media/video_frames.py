@@ -15,6 +15,7 @@ import numpy as np
 from drsformer_cli.errors import UnreadableError
 from drsformer_cli.media.video import Film, end_tag, open_decoder
 from drsformer_cli.media.video_pixels import Pixels, plane_of
+from drsformer_cli.media.video_tool import as_url
 
 #: How far before the place to go on from reading begins, in pictures, so that the decoder has all it needs.
 RUN_UP = 64
@@ -212,7 +213,7 @@ class _Reader:
     def _frames(self, target: int | None) -> Iterator[tuple[Any, int, bool]]:
         """Yield (picture, packets lost before it, whether it is damaged), from a timestamp or the first."""
         film, lost, any_seen = self.film, 0, False
-        with av.open(str(film.path), metadata_errors="replace") as container:
+        with av.open(as_url(film.path), metadata_errors="replace") as container:
             stream = container.streams[film.track.index]
             decoder = open_decoder(stream)
             if target is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import av
 
 from drsformer_cli.errors import StorageError, UnreadableError
+from drsformer_cli.media.video_tool import as_url
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ def _join(parts: Sequence[Part], target: Path, format: str, time_base: Fraction,
     times = [time for part in parts for time in part.times]
     dts = decoding_times(times, max(reorder_depth(part.order) for part in parts))
     options = {} if format == "matroska" else {"video_track_timescale": str(time_base.denominator)}
-    with av.open(str(target), "w", format=format, options=options) as out:
+    with av.open(as_url(target), "w", format=format, options=options) as out:
         track: Any = None
         header: bytes | None = None
         first = 0
         for part in parts:
-            with av.open(str(part.path)) as source:
+            with av.open(as_url(part.path)) as source:
                 stream = source.streams.video[0]
                 if track is None:
                     header = stream.codec_context.extradata

@@ -36,6 +36,11 @@ def ffmpeg() -> str:
         return found
 
 
+def as_url(path: Path) -> str:
+    """Return a path so that FFmpeg takes it for a file: what a name begins with may be a protocol to it."""
+    return f"file:{path}"
+
+
 class ToolError(Exception):
     """ffmpeg ended with an error; `str(error)` is the last of what it said."""
 

@@ -160,7 +160,12 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def _cell(text: str) -> str:
     """Return text with all that Markdown or HTML would take for its own written out."""
-    return "".join(f"&#{ord(char)};" if char in "|<>&`*_[]\\\n\r" else char for char in text)
+    return "".join(f"&#{ord(char)};" if char in "|<>&`*_[]\\" else _shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    """Return a character, but written out as an escape where it could steer a terminal or a page."""
+    return char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def as_latex(evaluation: Evaluation) -> str:
@@ -196,7 +201,7 @@ _LATEX = {
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(char, char) for char in text)
+    return "".join(_LATEX.get(char, char) for each in text for char in _shown(each))
 
 
 def sentence(evaluation: Evaluation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +68,15 @@ def cases(sources: Sequence[tuple[str, bytes]], seed: int, count: int) -> Iterat
         yield Case(name, attack, word, mutate(attack, data, other, word))
 
 
+def edited(
+    attack: str, name: str, make: Callable[[random.Random], bytes], seed: int, count: int
+) -> Iterator[Case]:
+    """`count` files that are hurt in a way of their own."""
+    for number in range(count):
+        word = f"{seed}/{number}"
+        yield Case(name, attack, word, make(random.Random(word)))
+
+
 def run(cage: Cage, hurt: Iterable[Case], table: Table, *, minutes: float, keep: Path | None = None) -> None:
     """Try cases until they or the time run out; inputs that fail are kept in a folder."""
     end = time.monotonic() + 60 * minutes
@@ -78,7 +87,7 @@ def run(cage: Cage, hurt: Iterable[Case], table: Table, *, minutes: float, keep:
         table.take(case, outcome)
         if keep is not None and table.failures and table.failures[-1][0] is case:
             keep.mkdir(parents=True, exist_ok=True)
-            (keep / f"{case.seed.replace('/', '-')}-{case.name}").write_bytes(case.data)
+            (keep / f"{case.seed.replace('/', '-')}-{case.name.replace(' ', '_')}").write_bytes(case.data)
 
 
-__all__ = ["CRASH", "ESCAPED", "HANG", "Case", "Table", "cases", "run"]
+__all__ = ["CRASH", "ESCAPED", "HANG", "Case", "Table", "cases", "edited", "run"]
