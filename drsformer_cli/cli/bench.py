@@ -162,6 +162,8 @@ def read_picture(name: str) -> NDArray[Any]:
     from drsformer_cli.jobs.source import read_file
     from drsformer_cli.media.images import decode
 
+    if Path(name).is_dir():
+        raise UnreadableError(f"{name} cannot be read: it is a folder.")
     try:
         data, _ = read_file(Path(name), name)
     except FileNotFoundError:

@@ -64,10 +64,16 @@ class Engine(Protocol):
 
 
 class Alone:
-    """One model in this process; `format` and `quality` are those of the files to write."""
+    """One model in this process; `format` and `quality` are those of the files to write.
 
-    def __init__(self, model: Restorer, format: str | None, quality: int | None) -> None:
+    `max_pixels` is the most a picture may have, None for the usual.
+    """
+
+    def __init__(
+        self, model: Restorer, format: str | None, quality: int | None, max_pixels: int | None = None
+    ) -> None:
         self._model, self._format, self._quality = model, format, quality
+        self._max_pixels = max_pixels
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -81,7 +87,13 @@ class Alone:
     def run(self, tasks: Tasks, store: Store, settings: Mapping[str, Any]) -> Run:
         """Return the run over these tasks."""
         return Pipeline(
-            tasks, self._model, store, settings=settings, format=self._format, quality=self._quality
+            tasks,
+            self._model,
+            store,
+            settings=settings,
+            format=self._format,
+            quality=self._quality,
+            max_pixels=self._max_pixels,
         )
 
 
@@ -117,8 +129,8 @@ def open_engine(
 ) -> Engine:
     """Load the model, or have it loaded; what is to be closed goes on the stack. Raises SetupError."""
     if work.alone:
-        return Alone(options.load(), format, quality)
-    recipe = PictureRecipe(_loader(options), format=format, quality=quality)
+        return Alone(options.load(), format, quality, work.max_pixels)
+    recipe = PictureRecipe(_loader(options), format=format, quality=quality, max_pixels=work.max_pixels)
     return Together(stack.enter_context(Crew(_hands(stack, work, recipe, tasks, _most(tasks)))))
 
 

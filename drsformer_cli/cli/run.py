@@ -42,6 +42,7 @@ def run(
     engine: work.EngineOption = work.EngineName.LOCAL,
     ray_address: work.RayAddressOption = None,
     gpus_per_worker: work.GpusOption = None,
+    max_megapixels: work.MegapixelsOption = None,
 ) -> None:
     """Remove the rain from pictures.
 
@@ -56,6 +57,7 @@ def run(
         workers=workers,
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
+        max_megapixels=max_megapixels,
     )
     chosen = options.ModelOptions.check(
         model=model,

@@ -57,15 +57,28 @@ GpusOption = Annotated[
 ]
 
 
+MegapixelsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-megapixels",
+        metavar="N",
+        min=0.001,
+        max=100_000,
+        help="Refuse pictures that announce more, over all frames.  [default: 500]",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Work:
-    """Checked words; `workers` and `gpus_per_worker` are None where they were not said."""
+    """Checked words; `workers`, `gpus_per_worker` and `max_pixels` are None where they were not said."""
 
     engine: EngineName = EngineName.LOCAL
     devices: tuple[str, ...] = ("auto",)
     workers: int | None = None
     ray_address: str | None = None
     gpus_per_worker: float | None = None
+    max_pixels: int | None = None
 
     @classmethod
     def check(
@@ -76,6 +89,7 @@ class Work:
         workers: int | None,
         ray_address: str | None,
         gpus_per_worker: float | None,
+        max_megapixels: float | None = None,
     ) -> Work:
         """Raise UsageError for words that make no sense together."""
         devices = parse_devices(device)
@@ -91,7 +105,8 @@ class Work:
             )
         if workers is not None and workers < len(devices):
             raise UsageError(f"--workers {workers} is less than the devices named: leave some of them out.")
-        return cls(engine, devices, workers, ray_address, gpus_per_worker)
+        max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
+        return cls(engine, devices, workers, ray_address, gpus_per_worker, max_pixels)
 
     @property
     def alone(self) -> bool:

@@ -24,7 +24,7 @@ from drsformer_cli.jobs.manifest import Input, Record, Result
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.source import read_input
 from drsformer_cli.jobs.store import Store
-from drsformer_cli.media.images import Picture, decode, encode
+from drsformer_cli.media.images import MOST_PIXELS, Picture, decode, encode
 
 POLL_SECONDS = 0.1
 READER_PATIENCE_SECONDS = 5.0
@@ -94,6 +94,7 @@ class Pipeline:
         format: str | None = None,
         quality: int | None = None,
         gate: Gate | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         self._tasks = tasks
         self._model = model
@@ -101,6 +102,7 @@ class Pipeline:
         self._settings = dict(settings)
         self._format = format
         self._quality = quality
+        self._max_pixels = max_pixels or MOST_PIXELS
         self._gate = gate or Gate(MOST_PICTURES, byte_budget())
         self._stop = threading.Event()
         self._drop = threading.Event()
@@ -220,7 +222,7 @@ class Pipeline:
                 return None
             entered = True
             data, identity = read_input(task)
-            picture = decode(data, task.name)
+            picture = decode(data, task.name, max_pixels=self._max_pixels)
             # each is soon there twice, rainy and clean
             weight = 2 * sum(frame.nbytes for frame in picture.frames)
             self._gate.weigh(weight)

@@ -26,7 +26,7 @@ from drsformer_cli.jobs.objects import note_for
 from drsformer_cli.jobs.pipeline import restore_frames
 from drsformer_cli.jobs.source import read_file, read_url
 from drsformer_cli.media.files import make_folder, stage
-from drsformer_cli.media.images import Picture, decode, encode
+from drsformer_cli.media.images import MOST_PIXELS, Picture, decode, encode
 from drsformer_cli.media.remote import write
 
 
@@ -187,14 +187,18 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class PictureRecipe(ModelRecipe):
-    """How to make a Worker; `format` and `quality` are those of the files to write."""
+    """How to make a Worker; `format` and `quality` are those of the files to write.
+
+    `max_pixels` is the most a picture may announce; None: the usual limit.
+    """
 
     format: str | None = None
     quality: int | None = None
+    max_pixels: int | None = None
 
     def make(self) -> Worker:
         """Load the model. Raises SetupError."""
-        return Worker(self.model(), format=self.format, quality=self.quality)
+        return Worker(self.model(), format=self.format, quality=self.quality, max_pixels=self.max_pixels)
 
 
 class Worker:
@@ -204,8 +208,16 @@ class Worker:
     at a time, always in the same thread, and a gate bounds the pixels in memory.
     """
 
-    def __init__(self, model: Model, *, format: str | None = None, quality: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        format: str | None = None,
+        quality: int | None = None,
+        max_pixels: int | None = None,
+    ) -> None:
         self._model = model
+        self._max_pixels = max_pixels or MOST_PIXELS
         self._format, self._quality = format, quality
         self._gate = Gate(DEPTH, byte_budget())
         self._decoding = threading.Lock()
@@ -233,7 +245,7 @@ class Worker:
         with self._decoding:  # sizes are known after decoding only: one at a time goes through the gate
             self._gate.enter()
             try:
-                picture = decode(data, errand.name)
+                picture = decode(data, errand.name, max_pixels=self._max_pixels)
                 weight = 2 * sum(frame.nbytes for frame in picture.frames)
                 self._gate.weigh(weight)
             except BaseException:

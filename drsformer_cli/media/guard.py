@@ -58,7 +58,7 @@ def check_size(name: str, width: int, height: int, count: int, max_pixels: int) 
         frames = f" in {count} frames" if count > 1 else ""
         raise UnsupportedError(
             f"{name} announces {width} x {height} pixels{frames}, more than the {max_pixels:,} allowed; "
-            "cut it into smaller pictures first."
+            "if you trust it, `derain run --max-megapixels` allows more."
         )
 
 

@@ -57,11 +57,13 @@ _CODECS = {
     "heic": Codec(heic.read, heic.write, tuple(sorted(HEIC_EXTENSIONS)) if heic.available() else ()),
 }
 FORMATS = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp", "tif": "tiff", "tiff": "tiff"}
+#: Pixels over all frames that are decoded unless told otherwise; small files can announce billions.
+MOST_PIXELS = 500_000_000
 _MOST_WORDS = 200  # characters of what a library says that are passed on
 SUPPORTED_EXTENSIONS: frozenset[str] = frozenset(e for codec in _CODECS.values() for e in codec.extensions)
 
 
-def decode(data: bytes, name: str, *, max_pixels: int = 500_000_000) -> Picture:
+def decode(data: bytes, name: str, *, max_pixels: int = MOST_PIXELS) -> Picture:
     """Read a whole file. What it is is told from its content; only Targa and camera raw need their names.
 
     `name` appears in errors and gives the extension. `max_pixels` is the most pixels over all frames, checked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -53,9 +54,11 @@ def change_json(data: bytes, rng: random.Random) -> bytes:
         if how == 0 and isinstance(holder, dict):
             del holder[key]
         elif how == 1 and isinstance(holder, dict):
-            holder[rng.choice(("zusatz", "__class__", "", str(key) + " "))] = rng.choice(VALUES)
+            holder[rng.choice(("zusatz", "__class__", "", str(key) + " "))] = copy.deepcopy(
+                rng.choice(VALUES)
+            )
         else:
-            holder[key] = rng.choice(VALUES)
+            holder[key] = copy.deepcopy(rng.choice(VALUES))
     text = json.dumps(value, separators=(",", ":"))
     if rng.random() < 0.1:
         text = text[:-1] + "," + text[1:]  # every key twice
