@@ -9,18 +9,17 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-import typer.core
 
 from drsformer_cli import __version__
 from drsformer_cli.cli.bench import bench
 from drsformer_cli.cli.doctor import doctor
 from drsformer_cli.cli.evaluate import evaluate
+from drsformer_cli.cli.refusals import Command, Group, nearest, usage_in_one_line
 from drsformer_cli.cli.run import run
 from drsformer_cli.cli.train import train
 from drsformer_cli.cli.video import video
@@ -43,20 +42,20 @@ Examples:
 A first word that is no command is a path: `derain photos/` is short for `derain run photos/`, and `derain run
 --help` lists its options. A folder called like a command is written ./weights.
 """
-_PARSER_ERROR: Any = typer.BadParameter.__base__  # typer has it from click, or from a copy of its own
-COMMAND_LIKE = re.compile(r"[A-Za-z-]+")
 
 
 class Terminated(KeyboardInterrupt):
     """The system asked the program to end (SIGTERM); all that ends cleanly on Ctrl-C does so on this, too."""
 
 
-class PathsOrCommand(typer.core.TyperGroup):
+class PathsOrCommand(Group):
     """A group whose first word may be a path instead of a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of a command line, which may leave out `run`."""
-        with _usage_in_one_line():
+        if args and not args[0].startswith("-") and not ctx.resilient_parsing:
+            self.refuse_typo(args[0])
+        with usage_in_one_line(ctx):
             return super().parse_args(ctx, self.with_run(args))
 
     def with_run(self, words: list[str]) -> list[str]:
@@ -65,20 +64,27 @@ class PathsOrCommand(typer.core.TyperGroup):
             return [*words[1:], "--help"]
         if not words or words[0] in self.commands or words[0] in self._own_options():
             return words
-        if not words[0].startswith("-"):
-            self._refuse_typo(words[0])
         return ["run", *words]
+
+    def refuse_typo(self, word: str) -> None:
+        """Raise UsageError for a first word that looks like a misspelt command and is no path."""
+        known = word in self.commands or word == "help" or Path(word).exists()
+        if known or not re.fullmatch("[A-Za-z-]+", word):
+            return
+        if word == "derain":
+            raise UsageError("the word derain stands twice: leave one of them out.")
+        if meant := nearest(word, self.commands):
+            raise UsageError(f"{word} is no command, and no file or folder either; {meant}")
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return what a first word may become: a command, or an option of the short form, too."""
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            found += self.commands["run"].shell_complete(ctx, incomplete)
+        return found
 
     def _own_options(self) -> set[str]:
         return {"--help", "-h", *(name for option in self.params for name in option.opts)}
-
-    def _refuse_typo(self, word: str) -> None:
-        """Raise UsageError for a word that looks like a misspelt command and is no path."""
-        if not COMMAND_LIKE.fullmatch(word) or Path(word).exists():
-            return
-        close = get_close_matches(word, self.commands, n=1)
-        if close:
-            raise UsageError(f"{word} is no command, and no file or folder either; did you mean {close[0]}?")
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Read the words of a command line, and end with the status of a signal when one came."""
@@ -87,7 +93,7 @@ class PathsOrCommand(typer.core.TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and end with the status of a signal when one stopped it."""
-        with _ending_on_signals(), _usage_in_one_line():
+        with _ending_on_signals(), usage_in_one_line(ctx):
             return super().invoke(ctx)
 
 
@@ -101,35 +107,6 @@ def _ending_on_signals() -> Iterator[None]:
         sys.exit(143 if isinstance(stop, Terminated) else 130)
 
 
-@contextmanager
-def _usage_in_one_line() -> Iterator[None]:
-    """Turn what the parser of options raises into a UsageError of ours."""
-    try:
-        yield
-    except _PARSER_ERROR as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # the whole help, which is no error of the user
-            raise
-        raise UsageError(refusal(error)) from None
-
-
-def refusal(error: Any) -> str:
-    """Return an error of the parser of options as one sentence that names the option."""
-    names = getattr(getattr(error, "param", None), "opts", None)
-    if not isinstance(error, typer.BadParameter) or not names or not error.message:
-        text = error.format_message().rstrip(".")
-        where = f": `{error.ctx.command_path} -h` lists what there is" if error.ctx is not None else ""
-        return f"{text[:1].lower()}{text[1:]}{where}."
-    message = error.message.rstrip(".")
-    if choice := re.search(r"'(.*)' is not one of (.*)", message, re.DOTALL):
-        *others, last = re.findall(r"'([^']*)'", choice[2])
-        return f"{names[-1]} {choice[1]} is not known: give {', '.join(others)} or {last}."
-    cause: Any = error.__cause__
-    if message.startswith("Input should ") and hasattr(cause, "errors"):
-        value = cause.errors()[0]["input"]  # typer's newer way leaves it out of the sentence
-        message = f"{value} {message.removeprefix('Input ').partition(',')[0]}"
-    return f"{names[-1]} {message}."
-
-
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     cls=PathsOrCommand,
@@ -139,13 +116,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     subcommand_metavar="PATHS... | COMMAND [ARGS]...",
 )
-app.command()(run)
-app.command()(video)
+app.command(cls=Command)(run)
+app.command(cls=Command)(video)
 app.add_typer(weights_app, name="weights")
-app.command()(train)
-app.command()(bench)
-app.command("eval")(evaluate)
-app.command()(doctor)
+app.command(cls=Command)(train)
+app.command(cls=Command)(bench)
+app.command("eval", cls=Command)(evaluate)
+app.command(cls=Command)(doctor)
 
 
 def _print_version(wanted: bool) -> None:

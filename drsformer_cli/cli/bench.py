@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drsformer_cli.cli import options
+from drsformer_cli.cli import completion, options
 from drsformer_cli.cli.words import number, printable
 from drsformer_cli.errors import SetupError, UnreadableError, UsageError
 
@@ -41,6 +41,7 @@ TilesOption = Annotated[
     typer.Option(
         "--tile",
         metavar="TILE",
+        autocompletion=completion.TILES,
         help="off (whole) or the side of a tile in pixels; may be given again.  [default: both]",
     ),
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drsformer_cli.cli import options
+from drsformer_cli.cli import completion, options
 from drsformer_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def evaluate(
         typer.Option(
             "--score",
             metavar="NAME",
+            autocompletion=completion.SCORES,
             help="One more: lpips; brisque or niqe, which need no --gt; or a package's own. Repeatable.",
         ),
     ] = None,
@@ -104,7 +105,8 @@ def evaluate(
         str | None, typer.Option("--name", metavar="TEXT", help="Of the method.  [default: the folder's]")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes at work.  [default: one a processor]")
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, help="Processes at work.  [default: one a processor]"),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Let a report replace a file that is no report.")

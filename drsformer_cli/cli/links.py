@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING
 
+from drsformer_cli.cli.order import Order, Plan
 from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.listing import FolderListing, Naming, Tasks, Walks, as_tasks
 from drsformer_cli.jobs.naming import Task, absolute, plan_outputs
 from drsformer_cli.media.discover import Discovery, Source, Walk, discover
 from drsformer_cli.media.images import SUPPORTED_EXTENSIONS
 from drsformer_cli.media.remote import RemoteWalk, is_url, look
-
-if TYPE_CHECKING:
-    from drsformer_cli.cli.order import Order, Plan
 
 
 def has_urls(order: Order) -> bool:
@@ -28,8 +25,6 @@ def plan_links(order: Order) -> Plan:
 
     Raises UsageError for what is not there, or has no place, and SetupError where a store cannot be reached.
     """
-    from drsformer_cli.cli.order import Plan
-
     if order.output is None:
         raise UsageError(f"{order.inputs[0]} has no folder beside it for results: say where they go with -o.")
     if order.to_stream or "-" in order.inputs:

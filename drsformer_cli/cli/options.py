@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drsformer_cli.cli import completion
 from drsformer_cli.errors import UsageError
 from drsformer_cli.restore.plan import check_tile
 
@@ -81,17 +82,27 @@ ModelOption = Annotated[
         "-m",
         "--model",
         metavar="NAME|FILE",
+        autocompletion=completion.model_names,
         help="A model from `derain weights list`, or a .pth or .safetensors file.",
     ),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        autocompletion=completion.DEVICES,
+        help="auto, cpu, cuda, cuda:N or mps.",
+    ),
 ]
 PrecisionOption = Annotated[Precision, typer.Option("--precision", help="What the model computes in.")]
 TileOption = Annotated[
     str,
     typer.Option(
-        "--tile", metavar="TILE", help="auto, off (whole pictures), or the side of a tile in pixels."
+        "--tile",
+        metavar="TILE",
+        autocompletion=completion.TILES,
+        help="auto, off (whole pictures), or the side of a tile in pixels.",
     ),
 ]
 OverlapOption = Annotated[
@@ -155,7 +166,10 @@ class ModelOptions:
         if overlap is not None and side == "off":
             raise UsageError("--overlap makes no sense with --tile off: leave one of them out.")
         if not 0 <= strength <= 1:  # this refuses NaN, too
-            raise UsageError(f"--strength {strength} is not between 0 (the input) and 1 (the full result).")
+            meant = f"; did you mean {strength / 100:g}?" if 1 < strength <= 100 else "."
+            raise UsageError(
+                f"--strength {strength:g} is not between 0 (the input) and 1 (the full result){meant}"
+            )
         budget = None if memory is None else parse_size(memory)
         device = parse_device(device)
         return cls(model, device, precision.value, side, overlap, budget, ensemble, strength)
@@ -214,9 +228,8 @@ def parse_size(text: str) -> int:
         raise UsageError(f"--memory {text} is not a size: give a number with a unit, such as 4G or 800M.")
     size = int(float(match[1]) * (1 << _UNITS[match[2].upper()] if match[2] else 1))
     if size < LEAST_MEMORY:
-        raise UsageError(
-            f"--memory {text} is less than the smallest model needs: give a size such as 4G or 800M."
-        )
+        meant = "give a size such as 4G or 800M." if match[2] else f"did you mean {match[1]}G?"
+        raise UsageError(f"--memory {text} is less than the smallest model needs: {meant}")
     return size
 
 

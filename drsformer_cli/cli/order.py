@@ -114,16 +114,13 @@ class Order:
     def plan(self) -> Plan:
         """Search, and give each input its output.
 
-        A result that is one named file sets the format by its name. Raises UsageError for paths that match
-        nothing, or results that have no place.
+        A result that is one named file sets the format by its name. What is behind a URL is left to
+        `links.plan_links`. Raises UsageError for paths that match nothing, or results that have no place.
         """
-        from drsformer_cli.cli.links import has_urls, plan_links
         from drsformer_cli.jobs.naming import names_a_file, plan_outputs, single_task
         from drsformer_cli.jobs.resume import without_earlier_results
         from drsformer_cli.media.discover import discover
 
-        if has_urls(self):
-            return plan_links(self)
         one = self.to_stream or (self.output is not None and names_a_file(self.output))
         folder = None if one or self.output is None else Path(self.output)
         if not one and self._names_one_folder():

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from drsformer_cli.cli.tally import Tally
-from drsformer_cli.cli.words import duration, number, printable
+from drsformer_cli.cli.words import duration, number, printable, sentence
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 
 HANDFUL = 5  # lines: a failure that lies further back is told again at the end
@@ -59,7 +59,7 @@ class Display:
 def failure_line(failure: Failed) -> str:
     """Return why a picture failed, its name first unless the reason has it."""
     name = failure.task.name
-    return failure.reason if name in failure.reason else f"{name}: {failure.reason}"
+    return sentence(failure.reason if name in failure.reason else f"{name}: {failure.reason}")
 
 
 class PlainDisplay(Display):

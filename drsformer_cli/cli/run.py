@@ -48,6 +48,16 @@ def run(
 
     Folders are searched with all folders in them, and the results mirror their tree. A second run does only
     what is missing or has changed. No input is ever overwritten.
+
+    \b
+    Examples:
+      derain photos/ -o clean/                  a folder, with all folders in it
+      derain photos/ --dry-run                  only list what would be done
+      derain rainy.jpg -o clear.png             one picture, as PNG
+      derain '*.jpg' --suffix _clean            a pattern; the results go to derained/
+      derain photos/ -m rain200h --memory 4G    another model, in no more memory than that
+      derain photos/ -o out/ --gt clean/        restore, and measure
+      derain - < in.png > out.png               in a pipe
     """
     if quiet and verbose:
         raise UsageError("-q and -v contradict each other: leave one of them out.")
@@ -97,8 +107,10 @@ def run(
         shard=shard,
     )
     order.check()
-    plan = order.plan()
+    from drsformer_cli.cli.links import has_urls, plan_links
     from drsformer_cli.cli.session import Session
+
+    plan = plan_links(order) if has_urls(order) else order.plan()
 
     session = Session(order, plan, quiet=quiet, verbose=verbose, model=model)
     failed = session.list_tasks(chosen) if dry_run else session.restore(chosen)

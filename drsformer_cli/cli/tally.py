@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from drsformer_cli.cli.words import duration, number
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
+from drsformer_cli.media.discover import NO_PICTURE
 
 
 @dataclass
@@ -97,6 +98,8 @@ class Tally:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left_out.items()))
             parts.append(f"{self.left_out.total()} left out ({reasons})")
         text = ", ".join(parts)
+        if not self.total and self.left_out[NO_PICTURE]:
+            text += "; films are for `derain video`"
         if self.done:
             worked = duration(self.worked())
             text += f"; {number(self.megapixels)} megapixels in {worked}, {number(self.speed())} MP/s"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drsformer_cli.cli.options import Precision, parse_device
+from drsformer_cli.cli import completion
+from drsformer_cli.cli.options import DeviceOption, Precision, QuietOption, parse_device
 from drsformer_cli.cli.words import duration, printable
 from drsformer_cli.errors import UsageError
 
@@ -40,25 +41,34 @@ def train(
     begin: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="NAME|FILE", help="Begin with a model, of whatever size.  [default: at random]"
+            "--from",
+            metavar="NAME|FILE",
+            autocompletion=completion.model_names,
+            help="Begin with a model, of whatever size.  [default: at random]",
         ),
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
             "--minutes",
+            metavar="MINUTES",
             help="End the schedule cleanly after so long at work, over all resumes; a step in which the "
             "process was stopped counts as an ordinary one.",
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Length of the schedule.  [default: the recipe's]")
+        int | None,
+        typer.Option("--steps", metavar="N", min=1, help="Length of the schedule.  [default: the recipe's]"),
     ] = None,
     rate: Annotated[
         float | None,
-        typer.Option("--learning-rate", help="The highest one.  [default: the recipe's; 1e-4 to fine-tune]"),
+        typer.Option(
+            "--learning-rate",
+            metavar="RATE",
+            help="The highest one.  [default: the recipe's; 1e-4 to fine-tune]",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[
         Precision,
         typer.Option(
@@ -75,7 +85,7 @@ def train(
         Path | None,
         typer.Option("--beside", metavar="FOLDER", help="Rainy pictures to show on that sheet, too."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a DRSformer on synthetic rain over clean photographs, or on pairs.
 

@@ -144,6 +144,8 @@ class FilmTally:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left_out.items()))
             parts.append(f"{self.left_out.total()} left out ({reasons})")
         text = ", ".join(parts)
+        if not self.total and self.left_out:
+            text += "; pictures are for derain without the word video"
         if self.done and self._first is not None:
             worked = time.perf_counter() - self._first
             pace = self.pictures / worked if worked else 0.0

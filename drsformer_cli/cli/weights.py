@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drsformer_cli.cli import completion
+from drsformer_cli.cli.refusals import Command, Group
 from drsformer_cli.cli.words import printable, say
 from drsformer_cli.errors import CheckpointError, WeightsError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 weights_app = typer.Typer(
     name="weights",
+    cls=Group,
     help="List, fetch, import and check models.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -29,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line
 Force = Annotated[bool, typer.Option("--force", help="Replace the model that is there.")]
 
 
-@weights_app.command("list")
+@weights_app.command("list", cls=Command)
 def list_models(as_json: Json = False) -> None:
     """List the models: those known by name, and those you imported.
 
@@ -49,16 +52,23 @@ def list_models(as_json: Json = False) -> None:
     _print_table(rows)
 
 
-@weights_app.command("get")
+@weights_app.command("get", cls=Command)
 def get_model(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of `derain weights list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=completion.model_names,
+            help="A name of `derain weights list`.",
+        ),
+    ],
     url: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="URL",
             help="Where to fetch it from: the address of the file, or, with a / at its end, of a folder that "
-            "holds NAME.pth or NAME.safetensors. Default: DERAIN_WEIGHTS_MIRROR, else Google Drive.",
+            "holds NAME.pth or NAME.safetensors.  [default: DERAIN_WEIGHTS_MIRROR, else Google Drive]",
         ),
     ] = None,
     force: Annotated[
@@ -88,11 +98,12 @@ def get_model(
         typer.echo(printable(f"{name}: {how}, {fetched.path}"))
 
 
-@weights_app.command("import")
+@weights_app.command("import", cls=Command)
 def import_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth or .safetensors checkpoint.")],
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Its name from now on. Default: the file's.")
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Its name from now on.  [default: the file's]"),
     ] = None,
     force: Force = False,
     as_json: Json = False,
@@ -117,11 +128,15 @@ def import_model(
         typer.echo(printable(f"{record.name}: imported ({record.variant}), {path}"))
 
 
-@weights_app.command("verify")
+@weights_app.command("verify", cls=Command)
 def verify_models(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Models to check. Default: all that are here."),
+        typer.Argument(
+            metavar="[NAME]...",
+            autocompletion=completion.model_names,
+            help="Models to check.  [default: all that are here]",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -152,14 +167,21 @@ def verify_models(
     if len(problems) == 1:
         raise next(iter(problems.values()))
     if problems:
-        raise CheckpointError(f"{len(problems)} of {len(chosen)} models are not sound: {', '.join(problems)}")
+        raise CheckpointError(
+            f"{len(problems)} of {len(chosen)} models are not sound: {', '.join(problems)}; "
+            "get or import them again with --force"
+        )
 
 
-@weights_app.command("where")
+@weights_app.command("where", cls=Command)
 def where(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A model; its file is printed. Default: the folder."),
+        typer.Argument(
+            metavar="[NAME]",
+            autocompletion=completion.model_names,
+            help="A model; its file is printed.  [default: the folder]",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -13,9 +13,14 @@ def printable(text: str) -> str:
     )
 
 
+def sentence(text: str) -> str:
+    """Return text that ends as a sentence does."""
+    return text if text.endswith((".", "!", "?", ")")) or not text else f"{text}."
+
+
 def say(text: str) -> None:
     """Write one line about what went wrong to standard error."""
-    sys.stderr.write(f"derain: {printable(text)}\n")
+    sys.stderr.write(f"derain: {printable(sentence(text))}\n")
     sys.stderr.flush()
 
 

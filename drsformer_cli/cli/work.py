@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from drsformer_cli.cli import completion
 from drsformer_cli.cli.options import parse_device
 from drsformer_cli.errors import UsageError
 
@@ -22,7 +23,10 @@ class EngineName(str, Enum):
 DevicesOption = Annotated[
     str,
     typer.Option(
-        "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N, mps, or several: cuda:0,cuda:1."
+        "--device",
+        metavar="DEVICE",
+        autocompletion=completion.DEVICES,
+        help="auto, cpu, cuda, cuda:N, mps, or several: cuda:0,cuda:1.",
     ),
 ]
 ShardOption = Annotated[

@@ -27,9 +27,9 @@ from filelock import FileLock, Timeout
 
 from drsformer_cli.errors import StorageError
 from drsformer_cli.jobs.holder import holder, sign
-from drsformer_cli.media.files import sha256_of, unwritable
+from drsformer_cli.media.files import NOTES, sha256_of, unwritable
 
-STEM = ".derain-manifest"
+STEM = NOTES
 FILE_NAME = f"{STEM}.jsonl"
 LOCK_NAME = f"{STEM}.lock"
 VERSION = 1

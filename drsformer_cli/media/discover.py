@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path, PurePath
 
 from drsformer_cli.errors import UsageError
@@ -20,6 +22,7 @@ OUTPUT, OUTSIDE, UNREADABLE = "output folder", "link out of the tree", "cannot b
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "$recycle.bin", "@eadir"})
 _CONVERTIBLE = RAW_EXTENSIONS | HEIC_EXTENSIONS | JXL_EXTENSIONS
 _MAGIC = re.compile(r"[*?[]")
+_MOST_LOOKED_AT = 10_000  # files beside a name that is not there, for the one that was meant
 _DIGITS = re.compile(r"\d+")
 
 
@@ -114,10 +117,22 @@ def _exists(name: str) -> bool:
     return True
 
 
+def _meant(name: str) -> str:
+    """What to do about a name that is not there: the one beside it that it was likely meant to be."""
+    path = Path(name)
+    try:
+        with os.scandir(path.parent) as entries:
+            beside = {entry.name.lower(): entry.name for entry in islice(entries, _MOST_LOOKED_AT)}
+    except (OSError, ValueError):
+        beside = {}
+    close = get_close_matches(path.name.lower(), beside, n=1, cutoff=0.75)
+    return f"did you mean {path.with_name(beside[close[0]])}?" if close else "check the spelling."
+
+
 def _expand(name: str) -> tuple[Path, list[Path]]:
     """The folder a pattern begins in, and what it matches, in order; UsageError when that is nothing."""
     if not _MAGIC.search(name):
-        raise UsageError(f"{name or 'an empty name'} does not exist; check the spelling.")
+        raise UsageError(f"{name or 'an empty name'} does not exist; {_meant(name)}")
     names = glob.glob(name, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
     matches = [Path(match) for match in sorted(names, key=natural)]
     if not matches:

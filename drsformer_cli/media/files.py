@@ -15,6 +15,8 @@ from pathlib import Path
 
 from drsformer_cli.errors import DerainError, OutputError, StorageError
 
+#: How the names of the notes begin that stand beside results.
+NOTES = ".derain-manifest"
 _PARTIAL = re.compile(r"^\.derain-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}\.part$")
 _OLD = 3600  # seconds without a write after which a temporary file counts as left behind, whoever owns it
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}

@@ -9,8 +9,8 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from drsformer_cli.errors import UsageError
-from drsformer_cli.jobs.manifest import FILE_NAME, LOCK_NAME
 from drsformer_cli.media.discover import HIDDEN, Discovery, Source, discover
+from drsformer_cli.media.files import NOTES
 from drsformer_cli.quality.judge import Pair
 from drsformer_cli.quality.pairing import Pairing, pair
 
@@ -74,7 +74,7 @@ def search(name: str, option: str) -> Discovery:
 
 def _search(name: str, option: str, work: Work) -> Sequence[Source]:
     found = search(name, option)
-    own = sum((Path(name) / each).is_file() for each in (FILE_NAME, LOCK_NAME))
+    own = sum((Path(name) / f"{NOTES}.{kind}").is_file() for kind in ("jsonl", "lock"))
     found.skipped[HIDDEN] -= own  # derain's notes beside its results
     work.left_out.update(+found.skipped)
     return found.sources

@@ -192,7 +192,7 @@ def _read_pickle(data: bytes, path: Path, label: str) -> Any:
         raise CheckpointError(
             f"{label} holds code or objects besides tensors ({foreign}); it was refused and not run"
         )
-    raise CheckpointError(f"{label} is damaged, or no checkpoint at all")
+    raise CheckpointError(f"{label} is damaged, or no checkpoint at all; fetch it again, or name another")
 
 
 def _tensors(content: Any, label: str, limit: int) -> dict[str, Tensor]:

@@ -58,8 +58,12 @@ def resolve(model: str, *, store: Store | None = None, known: Catalog | None = N
 
 def unknown_model(model: str, store: Store, known: Catalog) -> WeightsError:
     """Make the error for a name that is no model's, with the names nearest to it."""
+    if model.lower().endswith(SUFFIXES):
+        return _no_file(model)
     names = [*known, *(name for name in store.names() if name not in known)]
     near = get_close_matches(model.lower(), names, n=3, cutoff=0.5)
+    if os.path.lexists(model) and not near:
+        return WeightsError(f"{model[:200]} is no model: give a name, or a file in {', '.join(SUFFIXES)}")
     hint = f"did you mean {' or '.join(near)}?" if near else f"the models are {', '.join(names)}"
     return WeightsError(f"there is no model {model[:200]!r}; {hint} (`derain weights list` shows all)")
 
@@ -154,9 +158,13 @@ def _as_path(model: str) -> Path | None:
         path, exists = Path(model), False
     if any(separator in model for separator in separators):
         if not exists:
-            raise WeightsError(f"there is no checkpoint file {model[:200]}")
+            raise _no_file(model)
         return path
     return path if exists and model.lower().endswith(SUFFIXES) else None
+
+
+def _no_file(model: str) -> WeightsError:
+    return WeightsError(f"there is no checkpoint file {model[:200]}; check the spelling")
 
 
 def _name_of(path: Path) -> str:

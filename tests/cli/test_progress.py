@@ -60,7 +60,7 @@ def test_plain_lines() -> None:
     assert shown.splitlines()[:3] == [
         f"[1/3] a.png -> {Path('/out/a.png')} (2.00 MP, 0.5 s, whole, fp32)",
         "  a.png: gain map dropped",
-        "[3/3] failed: [bold]c.png: unexpected ValueError: no\\x07",
+        "[3/3] failed: [bold]c.png: unexpected ValueError: no\\x07.",
     ]
     assert shown.splitlines()[3].startswith(
         "1 restored, 1 done before, 1 failed, 2 left out (2 hidden); 2.00 meg"
@@ -102,7 +102,7 @@ def test_more_is_said_when_asked() -> None:
 
 def test_quiet_says_why_pictures_failed_and_no_more() -> None:
     shown = show(Display(console(), Tally(3)), *EVENTS)
-    assert shown == "derain: [bold]c.png: unexpected ValueError: no\\x07\n"
+    assert shown == "derain: [bold]c.png: unexpected ValueError: no\\x07.\n"
 
 
 def test_the_live_line_leaves_the_essentials() -> None:

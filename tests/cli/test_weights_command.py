@@ -150,7 +150,7 @@ def test_verify_tells_of_every_model(cache: Path, capsys: pytest.CaptureFixture[
         (cache / f"{name}.safetensors").write_bytes((cache / "b.safetensors").read_bytes()[:-1])
     result = CliRunner().invoke(weights_app, ["verify", "a", "b", "c"])
     assert isinstance(result.exception, DerainError)
-    assert str(result.exception) == "2 of 3 models are not sound: a, c"
+    assert str(result.exception) == "2 of 3 models are not sound: a, c; get or import them again with --force"
     assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["a", "b", "c"]
     assert "b: sound" in result.stdout
 

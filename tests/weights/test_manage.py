@@ -112,9 +112,9 @@ def test_a_path_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert resolve(str(tmp_path / "bare")) == tmp_path / "bare"
     with pytest.raises(WeightsError, match=r"no checkpoint file \./none"):
         resolve("./none")
-    with pytest.raises(WeightsError, match=r"there is no model 'none\.pth'"):
+    with pytest.raises(WeightsError, match=r"no checkpoint file none\.pth"):
         resolve("none.pth")
-    with pytest.raises(WeightsError, match="there is no model 'bare'"):
+    with pytest.raises(WeightsError, match="bare is no model: give a name"):
         resolve("bare")
 
 
