@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from drsformer_cli import __version__
+from drsformer_cli.cli import ailments
+from drsformer_cli.cli.ailments import Finding
 from drsformer_cli.cli.words import printable
 from drsformer_cli.errors import DerainError
 
@@ -29,37 +31,26 @@ LIBRARIES = (
 )
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        topic: what it is.
-        state: `ok`, `missing` (an extra that not everybody needs), or `broken` (derain cannot work).
-        found: what was seen, in words.
-        advice: what to do, empty if nothing.
-    """
-
-    topic: str
-    state: str
-    found: str
-    advice: str = ""
-
-
 def doctor(
+    network: Annotated[
+        bool, typer.Option("--network", help="See whether models can be fetched, too: asks their server.")
+    ] = False,
     json_lines: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Look at this installation: versions, devices, precisions, models, and what is missing.
+    """Look at this installation: what is here, what is missing or in the way, and the command that mends it.
 
-    The exit status is 3 if something that derain needs is broken.
+    The exit status is 3 if something that derain needs is broken. The network is not used unless asked.
 
     \b
     Examples:
       derain doctor
-      derain doctor --json
+      derain doctor --network     and whether models can be fetched
+      derain doctor --json        one JSON object a line, for scripts
     """
-    checks: tuple[Callable[[], list[Finding]], ...] = (_program, _libraries, _devices, _models, _extras)
-    findings = [finding for check in checks for finding in check()]
+    checks: list[Callable[[], list[Finding]]] = [_program, _libraries]
+    checks += [*ailments.CHECKS, _devices, _models, _extras]
+    checks += [ailments.network] if network else []
+    findings = list(dict.fromkeys(finding for check in checks for finding in _look(check)))
     if json_lines:
         import json
 
@@ -71,12 +62,21 @@ def doctor(
         raise typer.Exit(3)
 
 
+def _look(check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Return what a check finds; that it lacks a library is a finding, too."""
+    try:
+        return check()
+    except ImportError as error:
+        advice = f"pip install {error.name}" if error.name else "pip install --force-reinstall drsformer-cli"
+        return [Finding(check.__name__.strip("_"), "broken", str(error), advice)]
+
+
 def _show(findings: list[Finding]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    colours = {"ok": "green", "missing": "yellow", "broken": "bold red"}
+    colours = {"ok": "green", "poor": "yellow", "missing": "yellow", "broken": "bold red"}
     table = Table(box=None, pad_edge=False)
     for heading in ("", "", "found", "what to do"):
         table.add_column(heading, overflow="fold")
@@ -89,10 +89,7 @@ def _show(findings: list[Finding]) -> None:
 
 
 def _program() -> list[Finding]:
-    import platform
-
-    python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    return [Finding("derain", "ok", __version__), Finding("python", "ok", python)]
+    return [Finding("derain", "ok", __version__)]
 
 
 def _libraries() -> list[Finding]:
@@ -138,13 +135,24 @@ def _devices() -> list[Finding]:
 def _no_gpu(cuda: str | None) -> Finding:
     if shutil.which("nvidia-smi") is None:
         return Finding(
-            "gpu", "missing", "none seen", "nothing, unless this machine has one: then install its driver"
+            "gpu",
+            "missing",
+            "none seen",
+            "nothing, unless this machine has one: then install its driver (nvidia-smi shows it)",
         )
     if cuda is None:
         return Finding(
-            "gpu", "missing", "this torch is a CPU build", "install torch with CUDA from its own site"
+            "gpu",
+            "missing",
+            "this torch is a CPU build",
+            "pip uninstall -y torch, then the command for CUDA of PyTorch's Get Started page",
         )
-    return Finding("gpu", "missing", f"torch for CUDA {cuda} sees none", "update the NVIDIA driver")
+    return Finding(
+        "gpu",
+        "missing",
+        f"torch for CUDA {cuda} sees none",
+        "update the NVIDIA driver; nvidia-smi must list the GPU",
+    )
 
 
 def _models() -> list[Finding]:
@@ -161,6 +169,7 @@ def _models() -> list[Finding]:
     except (DerainError, ImportError, OSError) as error:
         advice = "pip install --force-reinstall drsformer-cli"
         findings.append(Finding("model compact", "broken", str(error), advice))
+    findings += ailments.cache(folder)
     kept = sorted(file.stem for file in folder.glob("*.safetensors")) if folder.is_dir() else []
     found = f"{folder}: {', '.join(kept) or 'no model downloaded'}"
     findings.append(
@@ -185,9 +194,4 @@ def _extras() -> list[Finding]:
         findings.append(
             Finding("HEIC pictures", "missing", "no pillow-heif", 'pip install "drsformer-cli[heic]"')
         )
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg:
-        findings.append(Finding("ffmpeg", "ok", ffmpeg))
-    else:
-        findings.append(Finding("ffmpeg", "missing", "not on PATH", "nothing: pictures do not need it"))
     return findings
