@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from drsformer_cli.cli import completion
-from tests.cli.conftest import Command, environment, run_process
+from tests.cli.conftest import Command, environment
 
 CASES = [
     (("derain", "v"), ["video"]),
@@ -68,17 +68,16 @@ def program(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-@pytest.mark.parametrize("words", ["derain photos/ -m com", "derain -m com"])
-def test_bash_completes_with_what_derain_gives_it(program: dict[str, str], words: str) -> None:
+def test_bash_completes_with_what_derain_gives_it(program: dict[str, str]) -> None:
     """Without bash-completion, as a plain shell has it; where nothing fits, bash goes on with files."""
-    script = f"""
+    script = """
 set -eu
 eval "$(_DERAIN_COMPLETE=source_bash derain)"
 complete -p derain
-COMP_WORDS=({words})
-COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+COMP_WORDS=(derain -m com)
+COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
 _derain_completion derain
-printf 'reply %s\\n' "${{COMPREPLY[@]}}"
+printf 'reply %s\\n' "${COMPREPLY[@]}"
 """
     command = ["bash", "--norc", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, env=program, check=False)
@@ -93,12 +92,17 @@ printf 'reply %s\\n' "${{COMPREPLY[@]}}"
     ("shell", "asked", "answer"),
     [("zsh", {}, '"compact"'), ("fish", {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}, "compact")],
 )
-def test_zsh_and_fish_get_what_they_ask_for(shell: str, asked: dict[str, str], answer: str) -> None:
-    script = run_process(_DERAIN_COMPLETE=f"source_{shell}")
-    assert "_TYPER_COMPLETE_ARGS" in script.out
-    assert f"complete_{shell}" in script.out
+def test_zsh_and_fish_get_what_they_ask_for(
+    derain: Command, monkeypatch: pytest.MonkeyPatch, shell: str, asked: dict[str, str], answer: str
+) -> None:
+    monkeypatch.setenv("_DERAIN_COMPLETE", f"source_{shell}")
+    script = derain().out
+    assert "_TYPER_COMPLETE_ARGS" in script
+    assert f"complete_{shell}" in script
     words = {"_DERAIN_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "derain photos/ -m com"}
-    assert answer in run_process(**words, **asked).out
+    for name, value in {**words, **asked}.items():
+        monkeypatch.setenv(name, value)
+    assert answer in derain().out
 
 
 def test_completion_loads_nothing_heavy() -> None:
