@@ -286,14 +286,14 @@ class Manifest:
                 self._rivals.setdefault(output, []).append(start << _FILE_BITS | number)
                 return
             self._rivals.setdefault(output, []).append(known)
-        self._done[output] = start << _FILE_BITS | number
-        self._intents.pop(output, None)  # what stands there now is what is recorded
         if settings != self._last_settings:  # most often all lines have the same
             record = _record(entry)
             self._last_settings = record.settings
             if record.plan:
                 plan = record.plan[-1] if isinstance(record.plan, list) else record.plan
                 self._plans.setdefault(_text(record.settings), plan)
+        self._done[output] = start << _FILE_BITS | number
+        self._intents.pop(output, None)  # what stands there now is what is recorded
 
     # ---- the one writer
 

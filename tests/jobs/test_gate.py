@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
-from drsformer_cli.jobs.gate import Gate
+from drsformer_cli.jobs.gate import Gate, byte_budget
 
 
 @pytest.fixture
@@ -67,3 +68,26 @@ def test_close_frees_who_waits(waiter: list[threading.Thread]) -> None:
     waiter[0].join(5)
     assert answers == [False]
     assert not gate.enter()
+
+
+def test_bytes_below_the_budget_leave_room(waiter: list[threading.Thread]) -> None:
+    gate = Gate(3, 1000)
+    assert gate.enter()
+    gate.weigh(999)
+    assert gate.enter()
+    gate.weigh(1)
+    answers = enter_later(gate, waiter)
+    assert answers == []
+    gate.leave(1)
+    waiter[0].join(5)
+    assert answers == [True]
+    gate.leave(999)
+    gate.leave(0)
+
+
+def test_the_budget_is_an_eighth_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for available, budget in ((8000, 1000), (1 << 40, 1 << 30), (15, 1)):
+        monkeypatch.setattr(
+            "psutil.virtual_memory", lambda available=available: SimpleNamespace(available=available)
+        )
+        assert byte_budget() == budget
