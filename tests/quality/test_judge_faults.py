@@ -77,6 +77,8 @@ def test_scores_without_a_value_are_left_out_and_noted(pair: Pair, monkeypatch: 
     seen: list[tuple[str, bool]] = []
 
     def score(name: str, restored: np.ndarray, clean: np.ndarray | None) -> float:
+        assert np.array_equal(restored, noisy(picture(1), 2, 5))
+        assert clean is None or np.array_equal(clean, picture(1))
         seen.append((name, clean is None))
         return {"niqe": 4.5, "brisque": float("nan")}[name]
 
@@ -110,7 +112,22 @@ def test_a_picture_of_floating_point_is_called_so(tmp_path: Path, monkeypatch: p
 def test_a_restored_picture_alone_has_its_size_and_no_preview(pair: Pair) -> None:
     row = judge(Pair("1", pair.restored), Settings())
     assert (row.status, row.height, row.width, row.preview, row.gain) == ("scored", 24, 32, None, None)
-    assert judge(pair, Settings(preview=50_000)).preview is not None
+    row = judge(pair, Settings(preview=50_000))
+    assert row.pair is pair
+    assert row.preview is not None
+    assert all((row.preview.restored, row.preview.clean, row.preview.rainy, row.preview.error))
+
+
+def test_a_rainy_one_of_two_halves_beside_a_clean_one_of_two(pair: Pair, tmp_path: Path) -> None:
+    clean, rain = picture(1), noisy(picture(1), 1, 30)
+    both = write(tmp_path / "both.png", np.hstack([clean, rain]))
+    expected = judge(pair, Settings())
+    for rainy in (None, pair.rainy, both):
+        row = judge(Pair("1", pair.restored, both, rainy), Settings(side_by_side="clean-rainy"))
+        assert (row.psnr, row.rainy_psnr) == (expected.psnr, expected.rainy_psnr)
+    odd = write(tmp_path / "odd.png", picture(1, (24, 40)))
+    row = judge(Pair("1", pair.restored, both, odd), Settings(side_by_side="clean-rainy"))
+    assert (row.status, str(odd) in row.reason) == ("sizes", True)
 
 
 def test_a_rainy_one_without_rain_has_no_gain(pair: Pair) -> None:

@@ -97,6 +97,21 @@ def test_extensions_tell_apart_what_is_called_alike() -> None:
     assert paired(pair(longer, longer)) == {"a.jpg": "a.jpg", "a.jpg.png": "a.jpg.png"}
 
 
+def test_an_extension_more_in_folders_that_are_strange_to_each_other() -> None:
+    found = pair(names("gt/a.jpg", "gt/b.jpg"), names("out/a.jpg.png", "out/b.png"))
+    assert paired(found) == {"out/a.jpg.png": "gt/a.jpg", "out/b.png": "gt/b.jpg"}
+
+
+def test_doubled_ones_are_told_in_order() -> None:
+    clean = names("b_GT.png", "b_clean.png", "a.png", "c_GT.png", "c_clean.png")
+    restored = names("c.png", "b.png", "a_x2.png", "a_out.png", "a_dr.jpg")
+    assert pair(clean, restored).doubled == [
+        ("clean", names("b_GT.png", "b_clean.png")),
+        ("clean", names("c_GT.png", "c_clean.png")),
+        ("restored", names("a_x2.png", "a_out.png", "a_dr.jpg")),
+    ]
+
+
 def test_many_names_take_no_long_time() -> None:
     many = names(*(f"{index}.png" for index in range(20_000)))
     begun = time.process_time()
@@ -117,6 +132,12 @@ def test_a_pattern_of_ones_own() -> None:
     assert paired(found) == {"b/1.png": "b/1.png"}
     found = pair(names("1a.png", "1b.png"), names("1.png"), pattern=r"\d")
     assert found.doubled == [("clean", names("1a.png", "1b.png"))]
+    found = pair(names("scene12/truth_3.png"), names("out3/12.png"), pattern=r"(?:scene(\d+)|out(\d+))")
+    assert not found.pairs
+    found = pair(names("scene12/1.png", "x12y/2.png"), names("take12/9.png"), pattern=r"[a-z]{4,}(\d)(\d)/")
+    assert paired(found) == {"take12/9.png": "scene12/1.png"}
+    found = pair(names("a1b23.png"), names("a12b3.png"), pattern=r"a(\d+)b(\d+)")
+    assert not found.pairs  # 1 and 23 are not 12 and 3
     with pytest.raises(UsageError, match=r"--pair \( is no regular expression"):
         pair(names("1"), names("1"), pattern="(")
 

@@ -199,3 +199,9 @@ def test_what_cannot_be_compared_is_refused() -> None:
     for value in (255.0, -0.1, math.nan):
         with pytest.raises(UsageError, match=r"in \[0, 1\]"):
             psnr(picture, np.full(picture.shape, value))
+
+
+def test_the_protocol_is_that_of_rain200_unless_told() -> None:
+    a, b = noise((30, 40, 3), 12), noise((30, 40, 3), 13)
+    expected = scores(a, b, protocol="rain200")
+    assert scores(a, b) == expected == (psnr(a, b), ssim(a, b))
