@@ -112,6 +112,11 @@ def test_doubled_ones_are_told_in_order() -> None:
     ]
 
 
+def test_the_first_of_their_names_orders_the_doubled() -> None:
+    found = pair(names("gt_1.png", "1_gt.png", "clean_2.png", "target_2.png"), names("1.png", "2.png"))
+    assert [group[0].name for _, group in found.doubled] == ["clean_2.png", "gt_1.png"]
+
+
 def test_many_names_take_no_long_time() -> None:
     many = names(*(f"{index}.png" for index in range(20_000)))
     begun = time.process_time()
