@@ -60,6 +60,15 @@ def test_one_picture_however_large() -> None:
         gate.leave(10**9)
 
 
+def test_places_are_given_back_one_by_one(waiter: list[threading.Thread]) -> None:
+    gate = Gate(1, 1000)
+    for _ in range(3):
+        answers = enter_later(gate, waiter)
+        waiter[-1].join(5)
+        assert answers == [True]
+        gate.leave(0)
+
+
 def test_close_frees_who_waits(waiter: list[threading.Thread]) -> None:
     gate = Gate(1, 1000)
     assert gate.enter()

@@ -141,6 +141,25 @@ def test_results_of_earlier_runs_are_left_out(tmp_path: Path) -> None:
     assert len(lazily(root, tmp_path / "out", counted)) == 2
 
 
+def test_each_result_of_an_earlier_run_is_counted(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    for name in ("a.png", "b.png", "deep/c.png"):
+        write_picture(root / "sub" / name)
+    inner = lazily(root / "sub", root / "made", Discovery())
+    with (
+        FolderStore(inner, {}) as store,
+        Pipeline(inner, Inverter(), store, settings={}) as pipeline,
+    ):
+        assert sum(isinstance(event, Done) for event in pipeline) == 3
+    with Manifest(root / "made") as manifest:
+        manifest.intend("d.png", "ab" * 32)
+    link(root / "made" / "d.png", "../sub/a.png")
+    counted = Discovery()
+    tasks = lazily(root, tmp_path / "out", counted)
+    assert [task.output.as_posix() for task in tasks] == ["sub/a.png", "sub/b.png", "sub/deep/c.png"]
+    assert counted.skipped == {"output folder": 3, "hidden": 1}  # the manifest
+
+
 def many(tmp_path: Path, count: int = 30) -> Listing:
     for index in range(count):
         write_picture(tmp_path / "in" / f"{index % 3}" / f"{index:02}.png", index)
@@ -178,6 +197,21 @@ def test_work_over_a_listing(tmp_path: Path) -> None:
             events = list(pipeline)
         assert sum(isinstance(event, Done) for event in events) == (0 if again else 30)
     assert len(list(Manifest.load(tmp_path / "out").outputs())) == 30
+
+
+def test_what_killed_runs_left_is_cleared_away_as_folders_are_met(tmp_path: Path) -> None:
+    tasks = many(tmp_path)
+    assert [task.output.parts[0] for task in tasks.known] == ["0"] * 7
+    left = [tmp_path / "out" / name / f".derain-00000000-1-{'0' * 16}.part" for name in ("0", "1", "2")]
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"half")
+        os.utime(path, (1, 1))
+    with FolderStore(tasks, {}) as store:
+        assert [path.exists() for path in left] == [False, True, True]
+        for task in tasks:
+            assert store.decide(task).skip is None
+        assert not any(path.exists() for path in left)
 
 
 def test_no_input_is_replaced_through_a_link(tmp_path: Path) -> None:

@@ -214,6 +214,18 @@ def test_no_input_is_ever_replaced(fresh: Place, link: Any) -> None:
             fresh.decide(overwrite=overwrite)
 
 
+def test_inputs_are_known_by_what_they_are(fresh: Place, tmp_path: Path) -> None:
+    gone = task_of(tmp_path / "gone.png", tmp_path / "out")
+    assert file_ids([gone]) == frozenset()
+    assert file_ids([gone, fresh.task, fresh.task]) == file_ids([fresh.task])
+    status = fresh.input.stat()
+    assert file_ids([fresh.task]) == {(status.st_dev, status.st_ino)}
+    fresh.task.folder.mkdir()
+    os.link(fresh.input, fresh.output)
+    with pytest.raises(OutputError, match=r"out/a\.png is itself an input and is never overwritten"):
+        fresh.decide()
+
+
 def test_a_folder_in_the_way(fresh: Place) -> None:
     fresh.output.mkdir(parents=True)
     with pytest.raises(OutputError, match="is a folder"):

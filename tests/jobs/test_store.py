@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import subprocess
@@ -16,8 +17,11 @@ import pytest
 from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.manifest import FILE_NAME, Input, Manifest, Record, Result
 from drsformer_cli.jobs.naming import Task
-from drsformer_cli.jobs.store import FolderStore, StreamStore
+from drsformer_cli.jobs.resume import DONE_BEFORE, Decision
+from drsformer_cli.jobs.source import read_input
+from drsformer_cli.jobs.store import FolderStore, Staged, StreamStore
 from drsformer_cli.media.discover import Source
+from drsformer_cli.media.files import partial_name, stage
 
 RECORD = Record("deep/a.png", Input("../a.png", 1, 1, ""), Result(5, 0, "ab"), {"model": "m"})
 DYING_WRITE = """
@@ -61,6 +65,73 @@ def test_the_plan_of_an_earlier_run_with_the_same_settings_is_found(task: Task) 
         assert store.earlier_plan() == plan
     with FolderStore([task], {"model": "other"}) as store:
         assert store.earlier_plan() == {}
+
+
+def test_it_decides_by_its_manifest(task: Task) -> None:
+    assert task.source.path is not None
+    task.source.path.parent.mkdir()
+    task.source.path.write_bytes(b"rainy")
+    data, seen = read_input(task)
+    record = replace(
+        RECORD, input=seen, result=Result(5, 0, hashlib.sha256(b"clean").hexdigest()), settings={"model": "m"}
+    )
+    assert data == b"rainy"
+    for look in (False, True):
+        store = FolderStore([task], {"model": "m"})
+        if look:
+            store.look()
+            assert store.decide(task) == Decision(skip=DONE_BEFORE)
+            continue
+        with store:
+            assert store.decide(task) == Decision()
+            store.put(task, b"clean", record, replace=False)
+            assert store.decide(task) == Decision(skip=DONE_BEFORE)
+    assert FolderStore([task], {"model": "other"}).damaged_lines == 0
+    other = FolderStore([task], {"model": "other"})
+    other.look()
+    assert other.decide(task) == Decision(replace=True)
+
+
+def test_no_input_is_ever_replaced(task: Task) -> None:
+    assert task.source.path is not None
+    task.source.path.parent.mkdir()
+    task.source.path.write_bytes(b"rainy")
+    task.path.parent.mkdir(parents=True)
+    os.link(task.source.path, task.path)
+    with (
+        FolderStore([task], {}, overwrite=True) as store,
+        pytest.raises(OutputError, match="itself an input"),
+    ):
+        store.decide(task)
+
+
+def staged(task: Task, tmp_path: Path, name: str) -> Staged:
+    mine = replace(task, output=PurePath(name))
+    mine.path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = mine.path.parent / partial_name(hashlib.sha256(name.encode()).hexdigest()[:16])
+    stage(temporary, b"clean")
+    return Staged(mine, temporary, replace(RECORD, output=name), replace=False)
+
+
+def test_results_that_others_finished_get_their_names(task: Task, tmp_path: Path) -> None:
+    second = Task(task.source, tmp_path / "second", PurePath("z.png"))
+    with FolderStore([task, second], {}) as store:
+        batch = [staged(task, tmp_path, name) for name in ("a.png", "deep/b.png", "taken.png")]
+        batch.append(staged(second, tmp_path, "z.png"))
+        (tmp_path / "out" / "taken.png").write_bytes(b"mine")
+        outcomes = store.publish(batch)
+        assert [isinstance(outcome, Record) for outcome in outcomes] == [True, True, False, True]
+        assert isinstance(outcomes[2], OutputError)
+        assert store.publish([]) == []
+    for folder, names in (("out", ["a.png", "deep/b.png"]), ("second", ["z.png"])):
+        manifest = Manifest.load(tmp_path / folder)
+        for name in names:
+            written = manifest.record(name)
+            assert written is not None
+            assert written.result.mtime_ns == (tmp_path / folder / name).stat().st_mtime_ns
+    assert Manifest.load(tmp_path / "out").record("taken.png") is None
+    assert (tmp_path / "out" / "taken.png").read_bytes() == b"mine"
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_put_does_not_replace_unless_told(task: Task) -> None:

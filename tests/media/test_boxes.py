@@ -38,6 +38,11 @@ def test_a_length_of_eight_bytes_and_one_up_to_the_end() -> None:
     ]
 
 
+def test_an_empty_box_at_the_end() -> None:
+    assert list(read_boxes(large(b"free", b""))) == [Box(b"free", b"", 16)]
+    assert list(read_boxes(b"\0\0\0\0last")) == [Box(b"last", b"", 8)]
+
+
 def test_a_box_that_does_not_fit_ends_it() -> None:
     whole = box(b"abcd", b"12")
     for rest in (

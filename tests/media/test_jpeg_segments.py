@@ -149,6 +149,15 @@ def test_the_first_blocks_count_and_all_are_kept() -> None:
     assert picture.metadata.xmp == PACKET
 
 
+def test_a_packet_that_cannot_be_cleaned_goes() -> None:
+    uri = b"http://ns.google.com/photos/1.0/container/"
+    packet = b'<a xmlns:C="' + uri + b'"><b><![CDATA[<C:D>]]></b><C:D></C:D></a>'
+    picture = empty()
+    assert clean([Segment(APP1, XMP + packet)], picture) == []
+    assert picture.metadata.xmp is None
+    assert any("XMP dropped" in note for note in picture.notes)
+
+
 def test_parts_of_a_profile_are_joined_by_their_numbers() -> None:
     parts = [
         Segment(APP2, ICC + bytes([number, 3]) + text)

@@ -13,7 +13,15 @@ from PIL import Image, JpegImagePlugin
 
 from drsformer_cli.errors import InputError
 from drsformer_cli.media import exif, photoshop, xmp
-from drsformer_cli.media.ifd import Layout, read_directory, read_header
+from drsformer_cli.media.ifd import (
+    LONG,
+    Directory,
+    Layout,
+    make_entry,
+    read_directory,
+    read_header,
+    write_directory,
+)
 from drsformer_cli.media.images import decode, encode
 from tests.media.builders import XMP, exif_block, tiny_jpeg
 
@@ -66,6 +74,47 @@ def test_previews_in_maker_notes_are_blanked_and_look_alikes_are_not() -> None:
     cleaned, found = exif.without_thumbnails(block)
     assert found
     assert b"a" * 9 + bytes(len(preview)) + b"b" * 9 + look_alike in cleaned
+
+
+def test_pictures_inside_are_found_from_their_start_to_their_end() -> None:
+    whole = tiny_jpeg()
+    assert exif.embedded_jpegs(b"ab" + whole + b"cd" + whole) == [
+        (2, 2 + len(whole)),
+        (4 + len(whole), 4 + 2 * len(whole)),
+    ]
+    start = b"\xff\xd8\xff\xe0\0\x04ab"
+    scan = b"\xff\xda\0\x02pixels"
+    assert exif.embedded_jpegs(start + scan + b"\xff\xd9more") == [(0, len(start + scan) + 2)]
+    for rest in (
+        b"",
+        scan,
+        b"\xff\xd9",
+        b"\xff\xd8\0\x02" + scan + b"\xff\xd9",
+        b"\xff\0\0\x02" + scan + b"\xff\xd9",
+        b"\xff\xff\0\x02" + scan + b"\xff\xd9",
+        b"\xff\xe1\0\x01" + scan + b"\xff\xd9",
+        b"nothing" + scan + b"\xff\xd9",
+    ):
+        assert exif.embedded_jpegs(start + rest) == []
+
+
+def test_maker_notes_are_seen() -> None:
+    assert exif.has_maker_note(exif_block(1, maker_note=b"note" * 9))
+    for block in (None, b"", b"garbage", exif_block(1), exif_block(1, thumbnail=tiny_jpeg())):
+        assert not exif.has_maker_note(block)
+
+
+def test_strips_of_a_thumbnail_and_sizes_that_do_not_go_with_them() -> None:
+    """A second directory whose pixels are two strips, of which the last says nothing of its size."""
+    layout = Layout("<", False)
+    second = Directory({273: make_entry(layout, LONG, 100, 110, 4, 999), 279: make_entry(layout, LONG, 5)})
+    block = b"II*\0" + struct.pack("<I", 8) + struct.pack("<HI", 0, 14)
+    block += write_directory(second, layout, 14)
+    block = block.ljust(100, b"\0") + b"stripkept!" + b"kept"
+    cleaned, found = exif.without_thumbnails(block)
+    assert found
+    assert cleaned.endswith(bytes(5) + b"kept!kept")
+    assert len(cleaned) == len(block)
 
 
 def test_a_block_without_thumbnails_is_the_very_same() -> None:
