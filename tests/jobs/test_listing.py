@@ -160,6 +160,22 @@ def test_each_result_of_an_earlier_run_is_counted(tmp_path: Path) -> None:
     assert counted.skipped == {"output folder": 3, "hidden": 1}  # the manifest
 
 
+def test_results_that_lie_in_the_folder_that_is_named(tmp_path: Path) -> None:
+    """With -o above the folder, the manifest of that place says which of its files are results."""
+    out = tmp_path / "out"
+    write_picture(tmp_path / "sub" / "a.png")
+    made = lazily(tmp_path / "sub", out, Discovery())
+    tasks = [Task(task.source, out, "sub" / task.output) for task in made]
+    with FolderStore(tasks, {}) as store, Pipeline(tasks, Inverter(), store, settings={}) as pipeline:
+        assert [type(event) for event in pipeline][-1] is Done
+    write_picture(out / "sub" / "mine.png")
+    counted = Discovery()
+    expected, found = eagerly(out / "sub", out)
+    assert lazily(out / "sub", out, counted) == expected
+    assert [task.output.as_posix() for task in expected] == ["mine.png"]
+    assert counted.skipped == found.skipped == {"output folder": 1}
+
+
 def many(tmp_path: Path, count: int = 30) -> Listing:
     for index in range(count):
         write_picture(tmp_path / "in" / f"{index % 3}" / f"{index:02}.png", index)

@@ -261,6 +261,14 @@ def test_what_the_user_put_in_the_place_of_a_result_is_read(done: Place) -> None
     assert left() == ["in/a.png", "out/a.png", "out/b.png"]
 
 
+def test_what_cannot_be_read_is_no_result(done: Place) -> None:
+    found = discover([str(done.task.folder.parent)])
+    done.output.unlink()
+    kept = without_earlier_results(found)
+    assert kept.sources == found.sources  # reading it will say that it is gone
+    assert kept.skipped == found.skipped
+
+
 def test_patterns_do_not_lead_to_earlier_results(
     done: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_box_that_does_not_fit_ends_it() -> None:
         b"\0\0\0\7free",  # less than its own head
         b"\0\0\0\x09free",  # a byte more than there is
         b"\0\0\0\1free" + (15).to_bytes(8, "big"),
+        b"\0\0\0\1free" + (1 << 56 | 16).to_bytes(8, "big"),
         b"\0\0\0\1free\0\0\0\0",
         b"\0\0\0",
     ):

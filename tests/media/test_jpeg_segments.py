@@ -131,6 +131,9 @@ def test_jfif_has_the_density_and_loses_its_thumbnail() -> None:
         jfif(1, 72, 72)
     ]
     assert picture.notes == [THUMBNAIL]
+    picture = empty()
+    assert clean([jfif(1, 72, 72, b"\1\1a")], picture) == [jfif(1, 72, 72)]
+    assert picture.notes == [THUMBNAIL]
     short = Segment(APP0, b"JFIF\0\1\2\1\0\x48\0\x48\0")
     picture = empty()
     assert clean([short, Segment(APP0, b"AVI1 and more than 14 bytes")], picture) == [

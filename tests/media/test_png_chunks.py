@@ -60,6 +60,11 @@ def test_a_wrong_checksum_where_it_matters(kind: bytes) -> None:
         read_chunks(SIGNATURE + hurt + png_chunk(*END), "a.png")
 
 
+def test_a_kind_that_is_no_text_is_told_all_the_same() -> None:
+    with pytest.raises(UnreadableError, match="the checksum of a \ufffdABC chunk is wrong"):
+        read_chunks(SIGNATURE + png_chunk(b"\xffABC", b"")[:-1] + b"?", "a.png")
+
+
 def test_a_wrong_checksum_where_it_does_not_matter() -> None:
     hurt = png_chunk(b"tEXt", b"body")[:-1] + b"?"
     data = SIGNATURE + hurt + png_chunk(b"tIME", b"1234567") + png_chunk(*END)
