@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,3 +176,82 @@ def test_what_is_missing_is_told_with_what_to_install(monkeypatch: pytest.Monkey
             extra.check(name, truth=False)
     with pytest.raises(UsageError, match="is not known"):
         extra.check("wow", truth=True)
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, **modules: object) -> None:
+    """Let modules of this name be found, whether or not they are installed."""
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(extra, "find_spec", lambda name: sys.modules.get(name))
+
+
+def test_niqe_gets_one_picture_between_0_and_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[tuple[int, ...], float, float]] = []
+
+    def metric(batch: Any) -> float:
+        seen.append((tuple(batch.shape), float(batch.min()), float(batch.max())))
+        return float(batch[0, 2, 1, 0])
+
+    stand_in(monkeypatch, pyiqa=SimpleNamespace(create_metric={"niqe": metric}.__getitem__))
+    clean = picture(1)
+    clean[0, 0], clean[0, 1], clean[1, 0, 2] = 0, 255, 51
+    assert extra.score("niqe", clean, None) == pytest.approx(0.2)
+    assert seen == [((1, 3, 24, 32), 0.0, 1.0)]
+
+
+def lpips_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make: Any) -> None:
+    """Let another network stand where torchmetrics' is."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("DERAIN_OFFLINE", raising=False)
+    module = SimpleNamespace(LearnedPerceptualImagePatchSimilarity=make)
+    stand_in(
+        monkeypatch,
+        **{"torchmetrics": object(), "torchvision": object(), "torchmetrics.image.lpip": module},
+    )
+
+
+class Distance:
+    """Adds up what it has seen until it is told to forget, as torchmetrics' measures do."""
+
+    total = 0.0
+
+    def eval(self) -> Distance:
+        return self
+
+    def reset(self) -> None:
+        self.total = 0.0
+
+    def __call__(self, one: Any, other: Any) -> Any:
+        self.total += (one - other).abs().mean()
+        return self.total
+
+
+def test_lpips_compares_pair_by_pair(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[dict[str, object]] = []
+
+    def make(**options: object) -> Distance:
+        asked.append(options)
+        return Distance()
+
+    lpips_of(monkeypatch, tmp_path, make)
+    black, grey = np.zeros((9, 9, 3), np.uint8), np.full((9, 9, 3), 51, np.uint8)
+    for _ in range(2):
+        assert extra.score("lpips", black, grey) == pytest.approx(0.2)
+    assert asked == [{"net_type": "alex", "normalize": True}]
+    with pytest.raises(UsageError, match="compares with a clean picture"):
+        extra.score("lpips", black, None)
+
+
+def test_lpips_is_fetched_once_before_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(**_: object) -> Distance:
+        raise OSError("no route")
+
+    lpips_of(monkeypatch, tmp_path, refuse)
+    place = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    with pytest.raises(DownloadError, match=r"which cannot be fetched \(no route\): put it at ") as caught:
+        extra.prepare("lpips")
+    assert str(place) in str(caught.value)
+    place.parent.mkdir(parents=True)
+    place.touch()
+    extra.prepare("lpips")  # it is there
+    extra.prepare("niqe")
