@@ -176,6 +176,19 @@ def test_results_that_lie_in_the_folder_that_is_named(tmp_path: Path) -> None:
     assert counted.skipped == found.skipped == {"output folder": 1}
 
 
+def test_what_cannot_be_read_is_listed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    write_picture(tmp_path / "in" / "sub" / "a.png")
+    with Manifest(tmp_path / "in" / "sub") as manifest:
+        manifest.intend("a.png", "ab" * 32)
+    monkeypatch.setattr(Manifest, "claims", refuse)
+    counted = Discovery()
+    assert len(lazily(tmp_path / "in", tmp_path / "out", counted)) == 1  # reading it will say why
+    assert counted.skipped == {"hidden": 1}
+
+
 def many(tmp_path: Path, count: int = 30) -> Listing:
     for index in range(count):
         write_picture(tmp_path / "in" / f"{index % 3}" / f"{index:02}.png", index)
@@ -227,6 +240,7 @@ def test_what_killed_runs_left_is_cleared_away_as_folders_are_met(tmp_path: Path
         assert [path.exists() for path in left] == [False, True, True]
         for task in tasks:
             assert store.decide(task).skip is None
+            assert not left[int(task.output.parts[0])].exists()
         assert not any(path.exists() for path in left)
 
 

@@ -146,6 +146,13 @@ def test_single_task(tmp_path: Path) -> None:
     assert stream.place == "standard output"
 
 
+def test_places_are_told_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (below,) = plan_outputs(named("/in/a.jpg"), output=tmp_path / "out")
+    (elsewhere,) = plan_outputs(named("/in/a.jpg"), output=OUT)
+    assert [below.place, elsewhere.place] == [str(Path("out", "a.jpg")), str(OUT / "a.jpg")]
+
+
 STEMS = st.sampled_from(["a", "A", "b", "a.jpg", "a.png", "ä", "a\u0308", "ß", "ss", "-2", "a-2", ""])
 NAMES = st.builds(
     lambda folder, stem, extension: f"{folder}{stem or 'x'}{extension}",

@@ -14,7 +14,7 @@ import pytest
 from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.events import Done, Failed
 from drsformer_cli.jobs.listing import FolderListing, Naming
-from drsformer_cli.jobs.manifest import Input, Record, Result
+from drsformer_cli.jobs.manifest import Input, Manifest, Record, Result
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.objects import MOST_OF_A_PATH, RemoteStore
 from drsformer_cli.jobs.pipeline import Pipeline
@@ -165,6 +165,19 @@ def test_folders_behind_a_url(bucket: Bucket) -> None:
     names = [each.source.url for each in FolderListing(walk, naming, found)]
     assert names == [f"s3://b/in/{name}" for name in ("2.png", "10.png", "a.png", "sub/b.jpg")]
     assert found.skipped == {"hidden": 2, "not a picture": 1, "output folder": 2}
+
+
+def test_results_on_a_disk_are_not_taken_for_what_is_behind_a_url(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"clean")
+    with Manifest(tmp_path) as manifest:
+        manifest.intend("a.png", hashlib.sha256(b"clean").hexdigest())
+    found = Discovery()
+    walk = RemoteWalk("s3://b/in", [], found)
+    (listed,) = FolderListing(walk, Naming(tmp_path, tmp_path), found)
+    assert (listed.source.url, listed.path) == ("s3://b/in/a.png", tmp_path / "a.png")
 
 
 def test_pictures_from_a_url_to_a_url(bucket: Bucket, tmp_path: Path, folder: Callable[[int], Path]) -> None:

@@ -146,6 +146,19 @@ def test_a_result_that_was_intended_only_is_replaced(done: Place) -> None:
     assert done.decide() == REPLACE
 
 
+def test_a_result_that_no_run_finished_is_replaced(fresh: Place) -> None:
+    with Manifest(fresh.task.folder) as manifest:
+        fresh.output.write_bytes(b"clean")
+        manifest.intend("a.png", sha256_of(fresh.output))
+    assert fresh.decide() == REPLACE
+
+
+def test_what_came_from_a_pipe_is_done_again(done: Place) -> None:
+    task = Task(Source(None, PurePath("stdin"), None, True), done.task.folder, PurePath("a.png"))
+    manifest = Manifest.load(task.folder)
+    assert decide(task, manifest, SETTINGS, overwrite=False) == REPLACE
+
+
 STDIN = """
 import sys
 from pathlib import Path, PurePath

@@ -47,6 +47,11 @@ def test_shards_are_of_even_size_and_the_same_on_every_machine() -> None:
     ]
 
 
+def test_names_that_are_no_text_belong_to_one() -> None:
+    shards = [Shard(index, 3) for index in (1, 2, 3)]
+    assert [shard.owns(task("caf\udce9.png")) for shard in shards].count(True) == 1
+
+
 def record(output: str, finished: int = 1, seconds: float = 1.0) -> Record:
     plan = {"limit": 5}
     return Record(
