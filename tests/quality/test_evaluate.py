@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import signal
 import statistics
+import threading
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -17,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsformer_cli import machine
-from drsformer_cli.errors import UsageError
+from drsformer_cli.errors import MemoryLimitError, UsageError
 from drsformer_cli.quality import evaluate as module
 from drsformer_cli.quality import formats
 from drsformer_cli.quality.evaluate import available_processors, evaluate
@@ -78,6 +81,42 @@ def test_ctrl_c_while_processes_start_is_not_lost() -> None:
         start()
     assert begun == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def dying(pair: Pair, settings: Settings) -> Row:
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_is_told(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "judge", dying)
+    pairs = gather(str(folders / "out"), str(folders / "clean"), None).pairs * 2
+    with pytest.raises(MemoryLimitError, match="was killed, most likely for want of memory: try --workers 1"):
+        list(evaluate(pairs, Settings(), workers=2))
+
+
+def test_a_process_begins_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    before, threads = signal.getsignal(signal.SIGINT), cv2.getNumThreads()
+    try:
+        module._begin(parent=-1)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert (cv2.getNumThreads(), os.environ["OMP_NUM_THREADS"]) == (1, "1")
+    finally:
+        signal.signal(signal.SIGINT, before)
+        cv2.setNumThreads(threads)
+
+
+def test_other_threads_leave_ctrl_c_alone() -> None:
+    handlers: list[object] = []
+
+    def start() -> None:
+        with module._deaf():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.getsignal(signal.SIGINT)]
 
 
 numbers = st.lists(st.one_of(st.floats(0, 100), st.just(math.inf)), max_size=12)
