@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from drsformer_cli.errors import UnreadableError, UnsupportedError
-from drsformer_cli.media import apng, avif, bmp, heic, pixels, png, xmp
+from drsformer_cli.media import apng, avif, bmp, heic, jpeg2000, pixels, png, targa, xmp
+from drsformer_cli.media.boxes import Box
+from drsformer_cli.media.exif import without_thumbnails
 from drsformer_cli.media.ifd import LONG, SHORT, Directory, Entry, Layout, make_entry, write_directory
 from drsformer_cli.media.images import decode, encode
 from drsformer_cli.media.jpeg_segments import XMP as XMP_HEAD
@@ -253,3 +255,63 @@ def test_what_is_opaque() -> None:
         assert pixels.opaque(full)
         full[0, 0] = full[0, 0] - full.dtype.type(0.5 if full.dtype.kind == "f" else 1)
         assert not pixels.opaque(full)
+
+
+def test_what_else_is_in_a_heic_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for info, data, pictures, notes in (
+        ({}, b"", 1, []),
+        ({"aux": {"urn:com:apple:photo:2020:aux:hdrgainmap": [1]}}, b"", 1, ["gain map dropped"]),
+        ({}, b"....tmap", 1, ["gain map dropped"]),
+        ({"aux": {"urn:mpeg:hevc:2015:auxid:1": [1]}}, b"", 1, ["auxiliary pictures dropped"]),
+        ({"depth_images": [1]}, b"", 1, ["depth map dropped"]),
+        (
+            {"thumbnails": [64]},
+            b"",
+            2,
+            ["embedded thumbnail dropped", "further pictures in the file dropped"],
+        ),
+    ):
+        picture = Picture([], "heic", ".heic")
+        heic._note_companions([None] * pictures, info, data, picture)
+        assert picture.notes == notes
+    monkeypatch.setattr(heic, "available", lambda: False)
+    with pytest.raises(UnsupportedError, match=r"a\.heic is a HEIC picture; to read it: pip install"):
+        heic.read(b"", Picture([], "heic", ".heic", name="a.heic"), 1)
+
+
+def test_wavelets_that_lose_are_known_by_their_header() -> None:
+    def codestream(transform: bytes, *before: bytes) -> bytes:
+        coding = b"\xff\x52\0\x0c" + bytes(9) + transform
+        return b"\xff\x4f" + b"".join(before) + coding + b"\xff\x90"
+
+    size = b"\xff\x51\0\x04ab"
+    assert jpeg2000._is_irreversible(codestream(b"\0", size))
+    assert not jpeg2000._is_irreversible(codestream(b"\1", size))
+    for before in (b"\xff\x90\0\x02", b"\xff\xd9\0\x02", b"\xff\x51\0\x01", b"nothing"):
+        assert not jpeg2000._is_irreversible(codestream(b"\0", before))
+    assert not jpeg2000._is_irreversible(b"\xff\x4f")
+
+
+def test_boxes_with_metadata_lose_their_thumbnails() -> None:
+    packet = XMP.replace(b'dc:format="image/x"', b'xmlns:x="http://ns.adobe.com/xap/1.0/" x:Thumbnails="A"')
+    block = exif_block(6, thumbnail=saved(smooth(16, 16), "JPEG"))
+    identities = (jpeg2000._XMP_UUID, jpeg2000._EXIF_UUID, bytes(16))
+    boxes = [
+        Box(b"uuid", identity + content, 0)
+        for identity, content in zip(identities, (packet, block, b"other"), strict=True)
+    ]
+    picture = Picture([], "jpeg2000", ".jp2")
+    first, second, third = (jpeg2000._clean(box, picture) for box in boxes)
+    assert first is not None
+    assert first.body.startswith(jpeg2000._XMP_UUID)
+    assert b"Thumbnails" not in first.body
+    assert second == Box(b"uuid", jpeg2000._EXIF_UUID + without_thumbnails(block)[0], 0)
+    assert third == boxes[2]
+    assert picture.notes == ["embedded thumbnail dropped"]
+
+
+def test_a_library_that_writes_no_qoi(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.init()
+    monkeypatch.delitem(Image.SAVE, "QOI", raising=False)
+    with pytest.raises(UnsupportedError, match=r"a\.qoi cannot be written as QOI; install a newer Pillow"):
+        targa.write_qoi(Order(Picture([], "qoi", ".qoi", name="a.qoi"), [smooth(9, 9)]))
