@@ -83,6 +83,17 @@ def test_ctrl_c_while_processes_start_is_not_lost() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_much_is_told_by_the_bytes_of_all_files(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = gather(str(folders / "out"), str(folders / "clean"), str(folders / "rainy")).pairs
+    alone = [Pair("gone", folders / "gone.png"), *(Pair(pair.name, pair.restored) for pair in pairs)]
+    own = sum(pair.restored.stat().st_size for pair in pairs)
+    everything = sum(path.stat().st_size for path in folders.rglob("*.png"))
+    for judged, size in ((alone, own), (pairs, everything)):
+        for limit, much in ((size - 1, True), (size, False)):
+            monkeypatch.setattr(module, "WORTH_PROCESSES", limit)
+            assert module._is_much(judged) == much
+
+
 def dying(pair: Pair, settings: Settings) -> Row:
     os._exit(9)
 

@@ -6,12 +6,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 
-from drsformer_cli.restore.device import choose_precision, memory_limit, native_bf16
+from drsformer_cli.errors import DeviceError, UsageError
+from drsformer_cli.restore.device import (
+    choose_device,
+    choose_precision,
+    memory_limit,
+    native_bf16,
+    precisions,
+)
 
 
 def test_the_limit_is_no_more_than_the_machine_has() -> None:
@@ -54,3 +62,74 @@ def test_auto_is_fast_only_for_models_measured_so_and_where_it_is_native() -> No
     assert choose_precision("auto", cpu, "cuda:bf16") == "fp32"
     assert choose_precision("auto", cpu, "cpu:bf16") == ("bf16" if native_bf16(cpu) else "fp32")
     assert choose_precision("fp32", cpu, "cpu:bf16") == "fp32"
+
+
+def gpus(monkeypatch: pytest.MonkeyPatch, count: int, *, apple: bool = False, bf16: bool = True) -> None:
+    """Let torch say that there are so many GPUs, of 8 GiB each."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
+    memory = SimpleNamespace(total_memory=8 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: memory)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apple)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "apple", "expected"),
+    [
+        ("auto", 0, False, "cpu"),
+        ("auto", 0, True, "mps"),
+        ("auto", 2, True, "cuda:0"),
+        ("cpu", 2, True, "cpu"),
+        ("cuda", 1, False, "cuda:0"),
+        ("cuda:1", 2, False, "cuda:1"),
+        ("mps", 0, True, "mps"),
+    ],
+)
+def test_the_device_that_is_named_or_the_best(
+    monkeypatch: pytest.MonkeyPatch, name: str, count: int, apple: bool, expected: str
+) -> None:
+    gpus(monkeypatch, count, apple=apple)
+    assert str(choose_device(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "words"),
+    [
+        ("cuda", 0, "there is no cuda here, no CUDA device that this torch can use"),
+        ("cuda:2", 2, r"there is no cuda:2 here, only 2 CUDA device\(s\)"),
+        ("mps", 0, "there is no mps device here"),
+    ],
+)
+def test_a_device_that_is_not_there_is_never_another(
+    monkeypatch: pytest.MonkeyPatch, name: str, count: int, words: str
+) -> None:
+    gpus(monkeypatch, count)
+    with pytest.raises(DeviceError, match=words):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "meta", "cuda:x", ""])
+def test_devices_that_nobody_knows(name: str) -> None:
+    with pytest.raises(UsageError, match="use auto, cpu, cuda, cuda:N or mps"):
+        choose_device(name)
+
+
+def test_what_a_device_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, apple, cpu = torch.device("cuda", 0), torch.device("mps"), torch.device("cpu")
+    gpus(monkeypatch, 1)
+    assert [precisions(each) for each in (cpu, cuda, apple)] == [
+        ["fp32", "bf16"],
+        ["fp32", "bf16", "fp16"],
+        ["fp32", "bf16", "fp16"],
+    ]
+    assert (native_bf16(cuda), native_bf16(apple)) == (True, False)
+    assert choose_precision("auto", cuda, "cuda:bf16") == "bf16"
+    assert memory_limit(cuda) == 8 << 30
+    gpus(monkeypatch, 1, bf16=False)
+    assert precisions(cuda) == ["fp32", "fp16"]
+    assert choose_precision("auto", cuda, "cuda:bf16") == "fp32"
+    with pytest.raises(DeviceError, match="cuda:0 cannot compute in bf16; use --precision fp32 or fp16"):
+        choose_precision("bf16", cuda)
+    with pytest.raises(UsageError, match="unknown precision 'int8'"):
+        choose_precision("int8", cpu)
