@@ -20,9 +20,10 @@ from drsformer_cli.media.discover import Source
 class Negative:
     """Stands where the network would: turns a picture into its negative, and counts."""
 
+    limit = 1 << 30
+
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {"model": "negative"}
-        self.limit = 1 << 30
         self.calls = 0
 
     def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
