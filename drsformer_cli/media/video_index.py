@@ -9,6 +9,7 @@ import av
 
 from drsformer_cli.media.video import Film
 from drsformer_cli.media.video_frames import raise_fault
+from drsformer_cli.media.video_tool import as_url
 
 
 def times_of(film: Film, *, start: Fraction | None = None, end: Fraction | None = None) -> list[int] | None:
@@ -20,7 +21,7 @@ def times_of(film: Film, *, start: Fraction | None = None, end: Fraction | None 
     """
     times: list[int] = []
     latest: int | None = None
-    with av.open(str(film.path), metadata_errors="replace") as container:
+    with av.open(as_url(film.path), metadata_errors="replace") as container:
         try:
             for packet in container.demux(container.streams[film.track.index]):
                 if not packet.size or packet.is_discard:
