@@ -168,7 +168,7 @@ def read_picture(name: str) -> NDArray[Any]:
     try:
         data, _ = read_file(Path(name), name)
     except FileNotFoundError:
-        raise UsageError(f"there is no file {name}.") from None
+        raise UsageError(f"there is no file {name}; check the spelling.") from None
     except OSError as error:
         raise UnreadableError(f"{name} cannot be read: {error.strerror or error}.") from None
     return decode(data, name).frames[0]

@@ -144,7 +144,7 @@ def _bad_value(error: Any) -> str:
     message, cause = error.message.rstrip("."), error.__cause__
     if choice := re.search(r"'(.*)' is not one of (.*)", message, re.DOTALL):
         names = re.findall(r"'([^']*)'", choice[2])
-        if meant := nearest(choice[1], names):
+        if meant := nearest(choice[1], names, cutoff=0.7):
             return f"{name} {choice[1]} is not known: {meant} There are {listed(names, 'and')}."
         return f"{name} {choice[1]} is not known: give {listed(names)}."
     if not (message.startswith("Input should ") and hasattr(cause, "errors")):

@@ -51,7 +51,7 @@ def check_reports(paths: Sequence[Path], *, overwrite: bool) -> None:
     for path in paths:
         kind = path.suffix.lower()
         if kind != ".html" and kind not in TEXTS:
-            raise UsageError(f"--report {path} is of no known kind: .html, .json, .csv, .md and .tex are.")
+            raise UsageError(f"--report {path} is of no known kind: give .html, .json, .csv, .md or .tex.")
         start = formats.HTML_START if kind == ".html" else TEXTS[kind][0]
         check_place(path, start.encode(), overwrite=overwrite)
 

@@ -102,7 +102,7 @@ def video(
         raise UsageError("-q and -v contradict each other: leave one of them out.")
     first, last = parse_time("--start", start), parse_time("--end", end)
     if last is not None and last <= (first or 0):
-        raise UsageError(f"--end {end} does not lie behind --start {start or 0}.")
+        raise UsageError(f"--end {end} does not lie behind --start {start or 0}: give a later time.")
     spread = work.Work.check(
         engine=engine,
         device=device,

@@ -29,6 +29,7 @@ SAID = [
         "a.png --format jpeg",
         "--format jpeg is not known: did you mean jpg? There are same, png, jpg, webp and tif.",
     ),
+    ("a.png --format gif", "--format gif is not known: give same, png, jpg, webp or tif."),
     ("a.png --quality high", "--quality high makes no sense: give a whole number from 1 to 100."),
     ("a.png --quality 0", "--quality 0 makes no sense: give a whole number from 1 to 100."),
     ("a.png --workers 0", "--workers 0 makes no sense: give a whole number from 1 up."),
