@@ -17,7 +17,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,21 @@ from filelock import FileLock, Timeout
 
 from drsformer_cli.errors import StorageError
 from drsformer_cli.jobs.holder import holder, sign
+from drsformer_cli.jobs.record import (
+    INPUT,
+    RECORD,
+    RESULT,
+    Input,
+    Record,
+    Result,
+    plain,
+    read_record,
+    text_of,
+    unchanged,
+)
 from drsformer_cli.media.files import NOTES, sha256_of, unwritable
+
+__all__ = ["FILE_NAME", "LOCK_NAME", "STEM", "Input", "Manifest", "Record", "Result", "plain", "unchanged"]
 
 STEM = NOTES
 FILE_NAME = f"{STEM}.jsonl"
@@ -36,95 +50,6 @@ VERSION = 1
 MOST_BYTES = 1 << 34  # a manifest may stand in an input folder, written by anybody
 MOST_OF_A_LINE = 1 << 20
 _FILE_BITS = 12  # of a line's place in memory: which file it stands in
-
-
-@dataclass(frozen=True)
-class Input:
-    """What an input was when it was read. `path` is relative to the output folder, `-` for standard input."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was written."""
-
-    size: int
-    mtime_ns: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Record:
-    """One finished picture.
-
-    `output` is relative to the output folder, with `/`; `seconds` is the time the model took. `plan` is a
-    list where not all frames were done in the same way.
-    """
-
-    output: str
-    input: Input
-    result: Result
-    settings: dict[str, Any]
-    plan: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-
-
-def unchanged(path: Path, size: int, mtime_ns: int | None, sha256: str) -> bool:
-    """Tell whether a file is as recorded: size and time vouch for it, or its content if the time differs.
-
-    Raises OSError.
-    """
-    status = path.stat()
-    if status.st_size != size:
-        return False
-    return status.st_mtime_ns == mtime_ns or sha256_of(path) == sha256
-
-
-def plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `value` as it reads after a trip through JSON, so that it compares equal to a recorded one."""
-    return dict(json.loads(json.dumps(value)))
-
-
-def _text(settings: Mapping[str, Any]) -> str:
-    return json.dumps(settings, sort_keys=True)
-
-
-def _record(entry: Mapping[str, Any]) -> Record:
-    """Turn what a line of JSON says back into a record.
-
-    Raises ValueError, KeyError, TypeError and OverflowError for what no run has written: anybody may have
-    edited the file.
-    """
-    given, made = Input(**entry["input"]), Result(**entry["result"])
-    texts = (entry["output"], given.path, given.sha256, made.sha256, *entry["notes"])
-    numbers = (given.size, given.mtime_ns, made.size, made.mtime_ns)
-    if not all(isinstance(text, str) and "\0" not in text for text in texts):
-        raise TypeError("a name, a hash or a note is no text")
-    if not all(type(number) is int for number in numbers):
-        raise TypeError("a size or a time is no whole number")
-    return Record(
-        output=entry["output"],
-        input=given,
-        result=made,
-        settings=dict(entry["settings"]),
-        plan=_plan(entry["plan"]),
-        seconds=float(entry["seconds"]),
-        notes=list(entry["notes"]),
-    )
-
-
-def _plan(value: Any) -> dict[str, Any] | list[dict[str, Any]]:
-    return [dict(plan) for plan in value] if isinstance(value, list) else dict(value)
-
-
-_INPUT = {each.name for each in fields(Input)}
-_RESULT = {each.name for each in fields(Result)}
-_ALL = {each.name for each in fields(Record)}
 
 
 def file_name(part: str = "") -> str:
@@ -194,7 +119,7 @@ class Manifest:
         try:
             with path.open("rb") as file:
                 file.seek(place >> _FILE_BITS)
-                return _record(json.loads(file.readline(MOST_OF_A_LINE)))
+                return read_record(json.loads(file.readline(MOST_OF_A_LINE)))
         except (
             FileNotFoundError,
             ValueError,
@@ -209,7 +134,7 @@ class Manifest:
 
     def plan_for(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the plan of a picture that was finished with these settings; {} if there is none."""
-        return self._plans.get(_text(settings), {})
+        return self._plans.get(text_of(settings), {})
 
     def claims(self, output: str) -> bool:
         """Tell whether the file standing at `output` is, byte for byte, one that a run of ours put there.
@@ -277,7 +202,7 @@ class Manifest:
         """Keep where a finished picture's line stands, unless another file has a later one."""
         output, settings = str(entry["output"]), entry["settings"]
         given, made = dict(entry["input"]), dict(entry["result"])
-        if given.keys() != _INPUT or made.keys() != _RESULT or not entry.keys() >= _ALL:
+        if given.keys() != INPUT or made.keys() != RESULT or not entry.keys() >= RECORD:
             raise ValueError("not what is written for a finished picture")
         known = self._done.get(output)
         if known is not None and known & ((1 << _FILE_BITS) - 1) != number:
@@ -287,11 +212,11 @@ class Manifest:
                 return
             self._rivals.setdefault(output, []).append(known)
         if settings != self._last_settings:  # most often all lines have the same
-            record = _record(entry)
+            record = read_record(entry)
             self._last_settings = record.settings
             if record.plan:
                 plan = record.plan[-1] if isinstance(record.plan, list) else record.plan
-                self._plans.setdefault(_text(record.settings), plan)
+                self._plans.setdefault(text_of(record.settings), plan)
         self._done[output] = start << _FILE_BITS | number
         self._intents.pop(output, None)  # what stands there now is what is recorded
 
