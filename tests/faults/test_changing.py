@@ -75,7 +75,7 @@ def check_settled(nursery: Nursery, job: Job, photos: Path, out: Path, gone: set
     assert strays(out) == []
 
 
-@pytest.mark.parametrize("what", sampled(CHANGES, "vanishes", "is rewritten"))
+@pytest.mark.parametrize("what", sampled(CHANGES, "is rewritten"))
 def test_while_it_is_read(
     nursery: Nursery, job: Job, ledger: Ledger, photos: Path, tmp_path: Path, what: str
 ) -> None:
@@ -97,6 +97,7 @@ def test_while_it_is_read(
         told.outcome = "as it was when opened; then as it is" if whole else "named; then as it is"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", sampled(CHANGES, "shrinks"))
 def test_before_it_is_read(
     nursery: Nursery, job: Job, ledger: Ledger, photos: Path, tmp_path: Path, what: str
@@ -115,6 +116,7 @@ def test_before_it_is_read(
         told.outcome = "named; then as it is" if bad else "as it is"
 
 
+@pytest.mark.slow
 def test_the_folder_goes_away(
     nursery: Nursery, job: Job, ledger: Ledger, photos: Path, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def check_jumps(nursery: Nursery, job: Job, ledger: Ledger, place: Path, trials:
             told.outcome = "done, and not again"
 
 
+@pytest.mark.slow
 def test_jumps(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path) -> None:
     check_jumps(nursery, job, ledger, tmp_path, range(1))
 
@@ -85,6 +86,7 @@ def test_jumps_often(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path)
     check_jumps(nursery, job, ledger, tmp_path, range(100, 130))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", sampled([-DAY, 0, DAY], DAY))
 def test_what_a_killed_run_left(
     nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path, ahead: int

@@ -149,6 +149,7 @@ def test_full_disk_often(nursery: Nursery, film: Film, ledger: Ledger, tmp_path:
     check_full(nursery, film, ledger, tmp_path, list(range(4, most, max(4, most // 40))))
 
 
+@pytest.mark.slow
 def test_read_only(nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path) -> None:
     out = tmp_path / "closed" / "out.mp4"
     with ledger.trial("read-only output folder, film") as told, disk(out.parent, ROOM) as medium:
@@ -162,6 +163,7 @@ def test_read_only(nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path)
         told.outcome = f"told (status {ended.status}), then completed"
 
 
+@pytest.mark.slow
 def test_two_runs(nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path) -> None:
     out, go = tmp_path / "films" / "out.mp4", tmp_path / "go"
     with ledger.trial("two runs into one film") as told:

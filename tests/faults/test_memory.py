@@ -81,6 +81,7 @@ def test_often(nursery: Nursery, model: list[str], ledger: Ledger, tmp_path: Pat
     check_smaller_tiles(nursery, model, ledger, tmp_path, error, range(100, 110))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", sampled(ERRORS, "cpu"))
 def test_one_picture_that_never_fits(
     nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path, error: str

@@ -134,6 +134,7 @@ def test_output_subfolder(
         told.outcome = "each named, others done; then completed"
 
 
+@pytest.mark.slow
 def test_manifest(
     nursery: Nursery, ledger: Ledger, place: Path, photos: Path, words: list[str], expected: dict[str, bytes]
 ) -> None:
@@ -165,6 +166,7 @@ def test_cache_of_weights(nursery: Nursery, ledger: Ledger, place: Path, words: 
             told.outcome = "told, nothing written"
 
 
+@pytest.mark.slow
 def test_evaluation(nursery: Nursery, ledger: Ledger, place: Path, photos: Path) -> None:
     with ledger.trial("permission denied, eval") as told:
         (photos / "00.png").chmod(0)
@@ -175,6 +177,7 @@ def test_evaluation(nursery: Nursery, ledger: Ledger, place: Path, photos: Path)
         told.outcome = "named, others compared"
 
 
+@pytest.mark.slow
 def test_report(nursery: Nursery, ledger: Ledger, place: Path, photos: Path, words: list[str]) -> None:
     with ledger.trial("read-only folder of the report") as told:
         (place / "closed").mkdir()

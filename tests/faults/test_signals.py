@@ -69,7 +69,7 @@ def check_pictures(
             told.outcome = f"stopped with {done} done, then completed"
 
 
-@pytest.mark.parametrize("number", NAMES, ids=NAMES.values())
+@pytest.mark.parametrize("number", sampled(NAMES, signal.SIGKILL, signal.SIGTERM))
 def test_pictures(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path, number: int) -> None:
     check_pictures(nursery, job, ledger, tmp_path, number, range(1))
 
@@ -103,7 +103,7 @@ def check_weights(
             told.outcome = "kept whole" if kept else "not kept; then kept whole"
 
 
-@pytest.mark.parametrize("number", sampled(NAMES, signal.SIGKILL))
+@pytest.mark.parametrize("number", sampled(NAMES))
 def test_weights(nursery: Nursery, checkpoint: Path, ledger: Ledger, tmp_path: Path, number: int) -> None:
     check_weights(nursery, checkpoint, ledger, tmp_path, number, range(1))
 
@@ -173,3 +173,39 @@ def test_a_fresh_interpreter(nursery: Nursery, job: Job, ledger: Ledger, tmp_pat
             assert nursery.run(job.photos, "-o", out, *job.words).status == 0
             check_complete(out, job.expected, before)
             told.outcome = f"stopped with {'some' if far else 'none'} done, then completed"
+
+
+WHILE_READING_WORDS = """
+import os
+from drsformer_cli.cli import app
+real = app.PathsOrCommand.with_run
+def with_run(self, words):
+    os.kill(os.getpid(), {number})
+    return real(self, words)
+app.PathsOrCommand.with_run = with_run
+"""
+WHILE_LOADING = """
+import sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "drsformer_cli.cli.app":
+            raise KeyboardInterrupt
+del sys.modules["drsformer_cli.cli.app"]
+sys.meta_path.insert(0, Interrupting())
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [
+        (WHILE_READING_WORDS.format(number=signal.SIGTERM.value), 143),
+        (WHILE_READING_WORDS.format(number=signal.SIGINT.value), 130),
+        (WHILE_LOADING, 130),
+    ],
+)
+def test_before_any_work(nursery: Nursery, job: Job, ledger: Ledger, before: str, status: int) -> None:
+    with ledger.trial("SIGTERM and Ctrl-C before any work") as told:
+        ended = nursery.run(job.photos, *job.words, before=before)
+        assert (ended.status, ended.err) == (status, "derain: interrupted.\n")
+        assert not (job.photos.parent / "derained").exists()
+        told.outcome = "said, with its own status"

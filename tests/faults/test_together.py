@@ -67,6 +67,7 @@ def check_races(nursery: Nursery, job: Job, ledger: Ledger, place: Path, trials:
             told.outcome = "one refused" if statuses[1] else "one after the other"
 
 
+@pytest.mark.slow
 def test_a_race(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path) -> None:
     check_races(nursery, job, ledger, tmp_path, range(1))
 
