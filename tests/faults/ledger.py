@@ -31,18 +31,21 @@ class Ledger:
 
     @contextmanager
     def trial(self, fault: str) -> Iterator[Trial]:
-        """Count one trial; the block checks it, and says its outcome."""
+        """Count one trial; the block checks it, and says its outcome. What is broken off does not count."""
         trial = Trial(fault)
         try:
             yield trial
-        except BaseException as error:
+        except Exception as error:
             trial.outcome, trial.lost = f"FAILED: {type(error).__name__}", max(1, trial.lost)
+            self._enter(trial)
             raise
-        finally:
-            self.trials.append(trial)
-            if self._path is not None:
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(trial)) + "\n")
+        self._enter(trial)
+
+    def _enter(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(trial)) + "\n")
 
 
 def read(path: Path) -> list[Trial]:
