@@ -173,7 +173,7 @@ class Work:
         """
         self._forget()
         for entry in lines:
-            with suppress(OSError, KeyError, TypeError, ValueError):
+            with suppress(OSError, KeyError, TypeError, ValueError, OverflowError):
                 if "end" in entry:
                     self.end = read_ending(entry["end"])
                     continue

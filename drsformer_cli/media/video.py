@@ -145,6 +145,8 @@ def probe(path: Path) -> Film:
         raise UnreadableError(
             f"{path} is no film, or is damaged from its beginning ({error.strerror})."
         ) from None
+    except UnicodeDecodeError:
+        raise UnreadableError(f"{path} is damaged: what it says of itself is no text.") from None
 
 
 def _read(path: Path, container: Any) -> Film:
@@ -255,7 +257,7 @@ def first_frame(container: Any, stream: Any) -> Any:
 
 def _is_encrypted(path: Path, index: int) -> bool:
     """Tell whether the packets of a track say that they are encrypted."""
-    with av.open(as_url(path)) as container:
+    with av.open(as_url(path), metadata_errors="replace") as container:
         try:
             packet = next(container.demux(container.streams[index]))
         except av.error.FFmpegError:  # damaged at its beginning; decoding will tell

@@ -7,6 +7,7 @@ import json
 import pickletools
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ def _pickle_bytes(path: Path) -> bytes:
             names = [name for name in archive.namelist() if name.endswith("data.pkl")]
             with archive.open(names[0]) as member:
                 return member.read(_PICKLE_LIMIT)
-    except (zipfile.BadZipFile, IndexError):
+    except (zipfile.BadZipFile, zlib.error, LookupError, ValueError, OSError, EOFError, RuntimeError):
+        # an archive that lies about its own places can raise any of these
         with path.open("rb") as file:
             return file.read(_PICKLE_LIMIT)

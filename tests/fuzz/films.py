@@ -49,7 +49,9 @@ def look(name: str, data: bytes) -> str:
 def redo(name: str, data: bytes) -> str:
     """Restore a film with a stand-in for the network; the result must be readable to its end."""
     with tempfile.TemporaryDirectory() as folder:
-        path, out = Path(folder) / name, Path(folder) / "out" / name
+        path = Path(folder) / name
+        target = name if path.suffix not in (".avi", ".ts") else f"{name}.mkv"  # those two are not written
+        out = Path(folder) / "out" / target
         path.write_bytes(data)
         try:
             last: Any = events_of(path, out, Negative())[-1]

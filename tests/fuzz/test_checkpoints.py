@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from drsformer_cli.errors import CheckpointError
 from drsformer_cli.weights import Store, import_file, read
+from drsformer_cli.weights.sniff import foreign_name
 from tests.fuzz.cage import Cage
 from tests.fuzz.campaign import Case, Table
 from tests.fuzz.checkpoints import attempt, lie
@@ -73,6 +74,20 @@ def test_bytes_changed(cage: Cage) -> None:
 def test_many(cage: Cage) -> None:
     check(headers(cage, 3, 2000), 2000)
     check(hurt(cage, 4, 1000), 1000)
+
+
+def test_an_archive_whose_places_lie(tmp_path: Path) -> None:
+    """Found: a member that is said to lie before the file's beginning."""
+    hurt = SMALL.read_bytes()
+    at = hurt.rindex(b"PK\x05\x06")
+    hurt = (
+        hurt[: at + 16]
+        + struct.pack("<I", struct.unpack_from("<I", hurt, at + 16)[0] + 5000)
+        + hurt[at + 20 :]
+    )
+    (tmp_path / "m.pth").write_bytes(hurt)
+    assert foreign_name(tmp_path / "m.pth") is None
+    assert attempt(hurt, ".pth") in ("whole", "refused")
 
 
 class Calls:

@@ -75,3 +75,15 @@ def test_playlists_lead_nowhere(kind: str, suffix: str, there: str, tmp_path: Pa
     path.write_text(PLAYLISTS[kind].format(there=there))
     with pytest.raises((InputError, OSError)):
         probe(path)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi"])
+def test_tags_that_are_no_text(suffix: str, tmp_path: Path) -> None:
+    """Found: a film whose title is not UTF-8 could not be opened."""
+    path = tmp_path / f"a.{suffix}"
+    clips.run(*clips.pattern(0.2, 20, "32x32"), "-metadata", "title=rainrainrain", *films.KINDS[suffix], path)
+    data = path.read_bytes()
+    assert b"rainrainrain" in data
+    hurt = data.replace(b"rainrainrain", b"rain\xff\xe1\x80\xb0rain")
+    assert films.look(path.name, hurt) == "whole"
+    assert films.redo(path.name, hurt) == "whole"

@@ -51,3 +51,11 @@ def test_edited_by_hand(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_edited_by_many_hands(kind: str) -> None:
     assert sum(tried(kind, 2, 2000).values()) == 2000
+
+
+@pytest.mark.parametrize("value", [b"1" + b"0" * 400, b"NaN", b"1e999", b'"7"', b"null"])
+def test_seconds_that_are_no_time(value: bytes) -> None:
+    """Found: a number too large for a float stopped the film."""
+    sound = records.sound_work()
+    assert sound.count(b'"seconds":0.0') == 2
+    assert records.film_work(sound.replace(b'"seconds":0.0', b'"seconds":' + value)) == "whole"
