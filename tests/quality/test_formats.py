@@ -83,7 +83,7 @@ Remarks:
 Not compared, or not as they should be:
 
 - sizes: c.png is &#42;small&#42;
-- missing: d.png and e.png&#10;are missing
+- missing: d.png and e.png\\nare missing
 """
 
 LATEX = rf"""% derain eval, rain200, 2 pictures: method & PSNR & SSIM & rainy PSNR & rainy SSIM & NIQE
