@@ -87,7 +87,7 @@ def evaluate(
     pattern: Annotated[
         str | None,
         typer.Option(
-            "--pair", metavar="REGEX", help="Names belong together whose groups are equal, e.g. '(\\d+)'."
+            "--pair", metavar="REGEX", help="Names belong together whose groups are equal, as '0*(\\d+)'."
         ),
     ] = None,
     halves: Annotated[
@@ -112,6 +112,7 @@ def evaluate(
         bool, typer.Option("--overwrite", help="Let a report replace a file that is no report.")
     ] = False,
     quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
     json_lines: options.JsonOption = False,
 ) -> None:
     """Measure restored pictures against clean ones.
@@ -127,6 +128,8 @@ def evaluate(
       derain eval --gt Rain200H/norain/ --pred out/ --dataset rain200h --report row.tex
       derain eval --pred out/ --score brisque
     """
+    if quiet and verbose:
+        raise UsageError("-q and -v contradict each other: leave one of them out.")
     _check(clean, scores or [], protocol, dataset, halves)
     from drsformer_cli.cli.verdict import Verdict, check_reports
     from drsformer_cli.quality import extra
@@ -142,7 +145,9 @@ def evaluate(
     work = gather(restored, clean, rainy, pattern=pattern)
     method = name or _folder_of(restored).name
     evaluation = Evaluation(method, settings, problems=work.problems, dataset=dataset and dataset.value)
-    verdict = Verdict(evaluation, work, reports, quiet=quiet, json_lines=json_lines, workers=workers)
+    verdict = Verdict(
+        evaluation, work, reports, quiet=quiet, verbose=verbose, json_lines=json_lines, workers=workers
+    )
     if verdict.reach(allow_missing=allow_missing):
         raise typer.Exit(1)
 

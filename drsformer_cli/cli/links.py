@@ -79,7 +79,7 @@ def _tasks(order: Order, one: Source | None, folder: Path, found: Discovery) -> 
     root = None
     if is_url(name):
         if order.output is not None and order.output.rstrip("/") == name.rstrip("/"):
-            raise UsageError(f"the results of {name} would go among its own files: choose another -o")
+            raise UsageError(f"the results of {name} would go among its own files: choose another -o.")
         walk = RemoteWalk(name, [order.output or ""], found)
     elif len(order.inputs) == 1 and Path(name).is_dir():
         root = Path(name)

@@ -118,11 +118,14 @@ class Order:
         `links.plan_links`. Raises UsageError for paths that match nothing, or results that have no place.
         """
         from drsformer_cli.jobs.naming import names_a_file, plan_outputs, single_task
-        from drsformer_cli.jobs.resume import without_earlier_results
+        from drsformer_cli.jobs.resume import refuse_pictures_inside, without_earlier_results
         from drsformer_cli.media.discover import discover
 
         one = self.to_stream or (self.output is not None and names_a_file(self.output))
         folder = None if one or self.output is None else Path(self.output)
+        for name in self.inputs:
+            if folder is not None and Path(name).is_dir():
+                refuse_pictures_inside(Path(name), folder)
         if not one and self._names_one_folder():
             return self._plan_one_folder(folder)
         found = without_earlier_results(discover(self.inputs, exclude=self.output_folders()), folder)

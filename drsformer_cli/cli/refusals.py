@@ -31,13 +31,35 @@ ELSEWHERE = {
 _HINTS = {option: hint for options, hint in ELSEWHERE.items() for option in options}
 
 
+#: Options that stand once, for of two values the first would count for nothing; and what to do instead.
+ONCE = {
+    "--pred": "measure one method after the other, each with a --json or --report of its own",
+    "--gt": "one folder holds all clean pictures",
+    "--input": "one folder holds all rainy pictures",
+    "--output": "all results of a run go to one place",
+    "--model": "run it once a model, each with an -o of its own",
+    "--report": "one report is written",
+}
+
+
 class Command(typer.core.TyperCommand):
     """A command whose words are refused in one sentence."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of a command line. Raises UsageError."""
         with usage_in_one_line(ctx):
+            if not ctx.resilient_parsing:  # which a shell does that completes words
+                self._refuse_twice(ctx, args)
             return super().parse_args(ctx, args)
+
+
+    def _refuse_twice(self, ctx: Any, args: list[str]) -> None:
+        """Raise UsageError for an option given twice that stands once."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for option in order:
+            name = option.opts[-1]
+            if name in ONCE and not getattr(option, "multiple", False) and order.count(option) > 1:
+                raise UsageError(f"{name} is given twice, and stands once: {ONCE[name]}.")
 
 
 class Group(typer.core.TyperGroup):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.events import Done, Failed, Skipped
+from drsformer_cli.jobs.naming import absolute
 from drsformer_cli.media.files import write_atomically
 from drsformer_cli.quality.formats import HTML_START
 from drsformer_cli.quality.report import as_html
@@ -92,7 +93,7 @@ def row(event: Done | Failed | Skipped) -> dict[str, Any]:
         height, width = event.sizes[0]
         return {
             "status": "done",
-            "input": _input(event.task),
+            "input": full_name(event.task),
             "output": place,
             "width": width,
             "height": height,
@@ -102,21 +103,25 @@ def row(event: Done | Failed | Skipped) -> dict[str, Any]:
             "plan": event.record.plan,
         }
     if isinstance(event, Skipped):
-        return {"status": "skipped", "input": _input(event.task), "output": place, "reason": event.reason}
-    return {"status": "failed", "input": _input(event.task), "error": event.kind, "reason": event.reason}
+        return {"status": "skipped", "input": full_name(event.task), "output": place, "reason": event.reason}
+    return {"status": "failed", "input": full_name(event.task), "error": event.kind, "reason": event.reason}
 
 
-def _input(task: Task) -> str:
-    return "-" if task.source.path is None and task.source.url is None else task.name
+def full_name(task: Task) -> str:
+    """Return an input's full path or URL, so that a report can be read from anywhere."""
+    if task.source.path is None:
+        return task.source.url or "-"
+    return str(absolute(task.source.path))
 
 
 def _place(task: Task) -> str:
     return "-" if task.stream else task.url or str(task.path)
 
 
-def planned_row(task: Task) -> dict[str, Any]:
-    """Return what a dry run says of a picture it would do."""
-    return {"status": "planned", "input": _input(task), "output": _place(task)}
+def planned_row(task: Task, again: str = "") -> dict[str, Any]:
+    """Return what a dry run says of a picture it would do, and for which other settings again."""
+    data = {"status": "planned", "input": full_name(task), "output": _place(task)}
+    return data | {"reason": f"again: {again}"} if again else data
 
 
 def summary_row(tally: Tally) -> dict[str, Any]:
@@ -125,6 +130,7 @@ def summary_row(tally: Tally) -> dict[str, Any]:
         "status": "summary",
         "done": tally.done,
         "skipped": tally.skipped,
+        "again": dict(tally.again),
         "failed": len(tally.failures),
         "left_out": dict(tally.left_out),
         "megapixels": round(tally.megapixels, 3),

@@ -22,6 +22,7 @@ from drsformer_cli.jobs.listing import Listing, first_of
 from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.objects import RemoteStore
+from drsformer_cli.jobs.resume import Decision
 from drsformer_cli.jobs.store import FolderStore, Store, StreamStore
 
 if TYPE_CHECKING:
@@ -193,28 +194,30 @@ class Session:
         for task in self._tasks:
             self._count()
             verdict = self._look(task, store)
-            if verdict is not None:
+            if isinstance(verdict, Decision):
+                self._tally.planned += 1
+                self._tally.again.update([verdict.again] if verdict.again else [])
+                data = planned_row(task, verdict.again)
+            else:
                 self._tally.take(verdict)
                 data = row(verdict)
-            else:
-                self._tally.planned += 1
-                data = planned_row(task)
             if self._order.report is not None:
                 self._rows.append(data)
             if self._order.json_lines:
                 write_line(sys.stdout, data)
-            elif verdict is None and not self._quiet:
-                print(printable(f"{task.name} -> {task.place}"))
+            elif isinstance(verdict, Decision) and not self._quiet:
+                again = f" (again: {verdict.again})" if verdict.again else ""
+                print(printable(f"{task.name} -> {task.place}{again}"))
         self._end(display)
         return self._failed()
 
-    def _look(self, task: Task, store: Store | None) -> Skipped | Failed | None:
-        """Return why a task would not be done, None if it would."""
+    def _look(self, task: Task, store: Store | None) -> Skipped | Failed | Decision:
+        """Return why a task would not be done, or the decision to do it."""
         try:
-            decision = store.decide(task) if store is not None else None
+            decision = store.decide(task) if store is not None else Decision()
         except (OutputError, OSError) as error:
             return Failed.because(task, error)
-        return Skipped(task, decision.skip) if decision is not None and decision.skip else None
+        return Skipped(task, decision.skip) if decision.skip else decision
 
 
 def _sizes(tasks: Sequence[Task]) -> dict[str, int]:

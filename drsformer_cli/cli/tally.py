@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 from drsformer_cli.cli.words import duration, number
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
-from drsformer_cli.media.discover import NO_PICTURE
+from drsformer_cli.media.discover import NO_PICTURE, OUTSIDE
+
+#: What to do where all that was found are links.
+LINKS = " Links that lead out of a folder are taken where a pattern matches them, such as 'links/*'."
 
 
 @dataclass
@@ -16,7 +19,8 @@ class Tally:
     """The sums of a run. `left_out` counts what the search passed over, by reason; `total` is of pictures.
 
     `more` says that the search goes on and `total` will grow.
-    `where` is the place of the results in words, empty if there is none to look into.
+    `where` is the place of the results in words, empty if there is none to look into. `again` counts the
+    results made again for settings that differ, by which and how.
     """
 
     total: int
@@ -26,6 +30,7 @@ class Tally:
     done: int = 0
     planned: int = 0
     skipped: int = 0
+    again: Counter[str] = field(default_factory=Counter)
     failures: list[Failed] = field(default_factory=list)
     megapixels: float = 0.0
     interrupted: bool = False
@@ -47,6 +52,7 @@ class Tally:
         self._left_bytes -= size
         if isinstance(event, Done):
             self.done += 1
+            self.again.update([event.again] if event.again else [])
             self.megapixels += event.megapixels
             self._worked_bytes += size
         elif isinstance(event, Skipped):
@@ -88,6 +94,7 @@ class Tally:
         parts = [
             f"{self.planned} to do" if self.planned else f"{self.done} restored{into if self.done else ''}"
         ]
+        parts += [f"{count} of them again ({why})" for why, count in sorted(self.again.items())]
         if not self.total:
             parts = ["no pictures found"]
         if self.skipped:
@@ -103,4 +110,4 @@ class Tally:
         if self.done:
             worked = duration(self.worked())
             text += f"; {number(self.megapixels)} megapixels in {worked}, {number(self.speed())} MP/s"
-        return text + "."
+        return text + "." + (LINKS if not self.total and self.left_out[OUTSIDE] else "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drsformer_cli.cli import completion
-from drsformer_cli.cli.options import DeviceOption, Precision, QuietOption, parse_device
+from drsformer_cli.cli.options import DeviceOption, Precision, QuietOption, VerboseOption, parse_device
 from drsformer_cli.cli.words import duration, printable
 from drsformer_cli.errors import UsageError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from drsformer_cli.training.recipe import Recipe
 
 REPORT_EVERY = 50
+FEW = 50  # photographs
 
 
 def train(
@@ -86,11 +87,13 @@ def train(
         typer.Option("--beside", metavar="FOLDER", help="Rainy pictures to show on that sheet, too."),
     ] = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Train a DRSformer on synthetic rain over clean photographs, or on pairs.
 
     Stopped in the middle, the same command goes on from the last checkpoint in the output folder, where
-    log.csv and its plot log.svg show how the held-out pictures fare.
+    log.csv and its plot log.svg show how the held-out pictures fare. The bundled recipe's loss is the PSNR
+    in dB, negative: the lower, the better.
 
     \b
     Examples:
@@ -99,6 +102,8 @@ def train(
       derain train my-pairs/ --from compact --learning-rate 1e-4 --minutes 60
       derain photos-with-rain/ -m runs/mine/model.safetensors
     """
+    if quiet and verbose:
+        raise UsageError("-q and -v contradict each other: leave one of them out.")
     _check(photographs, minutes, rate, precision, samples, beside)
     from drsformer_cli.restore.device import choose_device
     from drsformer_cli.training.recipe import read_recipe
@@ -126,7 +131,7 @@ def train(
     if not quiet:
         typer.echo(_opening(training), err=True)
     try:
-        model = training.run(_silent if quiet else _report)
+        model = training.run(_silent if quiet else _report_each if verbose else _report)
     except KeyboardInterrupt as stop:
         at = f"goes on from step {training.saved}" if training.saved else "starts anew: nothing was saved yet"
         raise type(stop)(f"interrupted at step {training.step}; the same command {at}.") from None
@@ -189,12 +194,13 @@ def _write_samples(
 def _opening(training: Training) -> str:
     """Say what is about to happen."""
     schedule, material = training.recipe.schedule, training.material
-    found = f"{len(material.photographs)} photographs"
-    if material.pairs is not None:
-        found = f"{len(material.pairs)} pairs"
+    count, what = len(material.photographs), "photograph" if material.pairs is None else "pair"
+    found = f"{count} {what}{'' if count == 1 else 's'}"
+    if count < FEW:
+        found += f" (few: a model that knows only {FEW} or less learns them by heart; better are hundreds)"
     length = f"{schedule.steps} steps" if training.minutes is None else f"{training.minutes:g} minutes"
     if training.share >= 1:
-        return f"finished before: {length} are done"
+        return f"finished before: {length} are done; {training.longer()}"
     start = f"going on from step {training.step}" if training.step else "training"
     return f"{start} on {found}, {length} in all, on {training.device}{' in bf16' if training.bf16 else ''}"
 
@@ -205,8 +211,12 @@ def _silent(_progress: Progress) -> None:
 
 def _report(progress: Progress) -> None:
     """Say now and then, and after each validation, how it goes."""
-    if progress.scores is None and progress.step != 1 and progress.step % REPORT_EVERY:
-        return
+    if progress.scores is not None or progress.step == 1 or progress.step % REPORT_EVERY == 0:
+        _report_each(progress)
+
+
+def _report_each(progress: Progress) -> None:
+    """Say how it goes."""
     share = max(progress.share, 1e-9)
     left = duration(progress.minutes * 60 * (1 - share) / share)
     line = f"step {progress.step}, {progress.share:.1%}, loss {progress.loss:.4f}, {left} left"

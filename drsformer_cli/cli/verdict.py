@@ -27,7 +27,7 @@ from drsformer_cli.quality.published import SOURCE
 from drsformer_cli.quality.report import as_html, preview_budget
 from drsformer_cli.quality.summary import Evaluation, count_of
 
-MOST_TOLD = 20  # problems of a kind on the terminal; reports and --json have all
+MOST_TOLD = 20  # problems of a kind on the terminal; -v, reports and --json have all
 KINDS = {
     "missing": "without a partner that should be there",
     "extra": "without a clean picture",
@@ -81,6 +81,7 @@ class Verdict:
         reports: Sequence[Path],
         *,
         quiet: bool,
+        verbose: bool = False,
         json_lines: bool,
         workers: int | None,
     ) -> None:
@@ -88,6 +89,7 @@ class Verdict:
         self._work = work
         self._reports = reports
         self._quiet = quiet
+        self._most_told = len(evaluation.problems) + len(work.pairs) if verbose else MOST_TOLD
         self._json = json_lines
         self._workers = workers
         self._errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -196,14 +198,18 @@ class Verdict:
         told: Counter[str] = Counter()
         for problem in self._evaluation.problems:
             told[problem.kind] += 1
-            if told[problem.kind] <= MOST_TOLD:
+            if told[problem.kind] <= self._most_told:
                 self._error_line(f"derain: {problem.text}")
         for kind, count in told.items():
-            if count > MOST_TOLD:
-                self._error_line(f"derain: and {count - MOST_TOLD} more {KINDS[kind]}.")
+            if count > self._most_told:
+                self._error_line(f"derain: and {count - self._most_told} more {KINDS[kind]}.")
         if told:
             words = ", ".join(f"{count} {KINDS[kind]}" for kind, count in told.items())
             self._error_line(f"derain: not all could be compared: {words}.")
+        if told["missing"] and told["extra"] and not self._work.pairs:
+            self._error_line(
+                "derain: no names belong together: --pair REGEX says which do, see derain eval -h."
+            )
         if not self._quiet and self._work.left_out:
             total = sum(self._work.left_out.values())
             self._error_line(f"{total} left out ({reasons_of(self._work.left_out)}).")

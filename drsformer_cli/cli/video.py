@@ -126,13 +126,24 @@ def video(
 
     wish = Wish(codec.value, crf, preset, first, last)
     wish.check()
-    films = find_films(inputs, output)
+    films = find_films([_on_disk(name) for name in inputs], None if output is None else _on_disk(output))
     session = FilmSession(
         films, wish, spread, overwrite=overwrite, quiet=quiet, verbose=verbose, json_lines=json_lines
     )
     failed = session.list_films(chosen) if dry_run else session.restore(chosen)
     if failed:
         raise typer.Exit(1)
+
+
+def _on_disk(name: str) -> str:
+    """Return the path that a word means. Raises UsageError for a URL: work on films goes by files."""
+    from drsformer_cli.media.remote import is_url, local
+
+    if is_url(name):
+        raise UsageError(
+            f"{name} is a URL, and films lie on this machine's own disks: name a file or folder here."
+        )
+    return local(name)
 
 
 def parse_time(option: str, text: str | None) -> Fraction | None:

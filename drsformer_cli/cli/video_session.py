@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from drsformer_cli.cli.engine import open_films
-from drsformer_cli.cli.report import write_line
+from drsformer_cli.cli.report import full_name, write_line
 from drsformer_cli.cli.video_progress import FilmDisplay, display_for
 from drsformer_cli.cli.video_tally import FilmTally
 from drsformer_cli.cli.words import printable
@@ -51,20 +51,20 @@ class FilmSession:
         if not self._films.tasks:
             self._end()
             return False
-        with ExitStack() as stack:
-            run = open_films(
-                stack, options, self._work, self._films.tasks, self._wish, overwrite=self._overwrite
-            )
-            stack.enter_context(self._display)
-            try:
+        try:
+            with ExitStack() as stack:
+                run = open_films(
+                    stack, options, self._work, self._films.tasks, self._wish, overwrite=self._overwrite
+                )
+                stack.enter_context(self._display)
                 for event in run:
                     self._take(event)
-            except KeyboardInterrupt as stop:
-                self._tally.interrupted = True
-                raise type(stop)(self._last_word()) from None
-            finally:
-                if self._json_lines:
-                    write_line(sys.stdout, self._tally.row())
+        except KeyboardInterrupt as stop:
+            self._tally.interrupted = True
+            raise type(stop)(self._last_word()) from None
+        finally:
+            if self._json_lines:
+                write_line(sys.stdout, self._tally.row())
         self._display.end()
         return bool(self._tally.failures)
 
@@ -81,7 +81,7 @@ class FilmSession:
             height, width = event.plan.film.upright
             return {
                 "status": "done",
-                "input": event.plan.task.name,
+                "input": full_name(event.plan.task),
                 "output": str(event.plan.task.path),
                 "width": width,
                 "height": height,
@@ -96,7 +96,7 @@ class FilmSession:
         if isinstance(event, SegmentDone) and (plan := event.plan) is not None:
             return {
                 "status": "progress",
-                "input": plan.task.name,
+                "input": full_name(plan.task),
                 "frames": event.pictures,
                 "of": plan.frames,
                 "fps": round(self._tally.speed(), 4),
@@ -104,12 +104,17 @@ class FilmSession:
         if isinstance(event, Skipped):
             return {
                 "status": "skipped",
-                "input": event.task.name,
+                "input": full_name(event.task),
                 "output": str(event.task.path),
                 "reason": event.reason,
             }
         if isinstance(event, Failed):
-            return {"status": "failed", "input": event.task.name, "error": event.kind, "reason": event.reason}
+            return {
+                "status": "failed",
+                "input": full_name(event.task),
+                "error": event.kind,
+                "reason": event.reason,
+            }
         return None
 
     def _end(self) -> None:
@@ -125,7 +130,12 @@ class FilmSession:
             name = film.plan.task.name
             return f"interrupted: {through}; a GIF is done in one piece, so {name} is begun anew next time."
         if film is not None:
-            through = f"{film.safe} of {film.plan.frames or 'the'} pictures of {film.plan.task.name} are done"
+            through = f"{film.safe} of {film.plan.frames or 'the'} pictures of {film.plan.task.name} are kept"
+            if film.now > film.safe:
+                segment = f"they are kept in segments of {film.plan.segment}"
+                through += f", the last {film.now - film.safe} are done again ({segment})"
+            if not film.safe:
+                return f"interrupted: {through}; the same command begins this film anew."
         return f"interrupted: {through}; the same command goes on there."
 
     # ---- the dry run
@@ -157,7 +167,7 @@ class FilmSession:
                 sys.stdout,
                 {
                     "status": "planned",
-                    "input": task.name,
+                    "input": full_name(task),
                     "output": str(task.path),
                     "frames": plan.frames,
                     "codec": plan.encoding.codec,

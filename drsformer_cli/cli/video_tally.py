@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from drsformer_cli.cli.tally import LINKS
 from drsformer_cli.cli.words import duration, number
+from drsformer_cli.errors import UnreadableError
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film_events import (
     FilmAssembling,
@@ -21,6 +23,8 @@ from drsformer_cli.jobs.film_events import (
 )
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.media.discover import OUTSIDE
+from drsformer_cli.media.video import pixels_of
 
 
 @dataclass
@@ -44,9 +48,9 @@ class FilmTally:
         self.interrupted = False
         self.current: InWork | None = None
         self._in_work: dict[Path, InWork] = {}
-        self._sizes = {task.name: _size(task.source.path) for task in tasks}
-        self._left = sum(self._sizes.values())
-        self._worked = 0.0
+        self._waiting = {task.path: task.source.path for task in tasks}
+        self._sizes: dict[Path, int] = {}
+        self._worked = 0
         self._start = time.perf_counter()
         self._first: float | None = None
 
@@ -55,16 +59,17 @@ class FilmTally:
         if isinstance(event, FilmStarted):
             self.current = InWork(event.plan, event.earlier, event.earlier)
             self._in_work[event.plan.task.path] = self.current
+            self._waiting.pop(event.plan.task.path, None)
             self._first = self._first or self.current.begun
         elif isinstance(event, (Progress, SegmentDone, FilmAssembling)):
             self._take_step(event)
         elif isinstance(event, (FilmDone, Skipped, Failed)):
             task = event.plan.task if isinstance(event, FilmDone) else event.task
-            self._left -= self._sizes.get(task.name, 0)
+            self._waiting.pop(task.path, None)
             if isinstance(event, FilmDone):
                 self.done += 1
                 self.pictures += event.fresh
-                self._worked += self._sizes.get(task.name, 0)
+                self._worked += event.fresh * _area(event.plan)
             elif isinstance(event, Skipped):
                 self.skipped += 1
             else:
@@ -108,15 +113,23 @@ class FilmTally:
         return max(0, film.plan.frames - film.now) / self.speed()
 
     def all_left(self) -> float | None:
-        """Return a guess at the seconds all films still take, by the bytes of their files."""
-        worked, left = self._worked, float(self._left)
+        """Return a guess at the seconds all films still take, by the pixels of their pictures.
+
+        It is never less than what the current film takes.
+        """
+        worked, left = self._worked, 0
         for film in self._in_work.values():
             if not film.plan.frames:
                 return None
-            share = self._sizes.get(film.plan.task.name, 0) / film.plan.frames
-            worked += share * film.fresh
-            left -= share * min(film.now, film.plan.frames)
-        return (time.perf_counter() - self._first) * left / worked if worked and self._first else None
+            worked += film.fresh * _area(film.plan)
+            left += max(0, film.plan.frames - film.now) * _area(film.plan)
+        if not worked or self._first is None:
+            return None
+        for path, source in self._waiting.items():
+            if path not in self._sizes:
+                self._sizes[path] = _pixels(source)
+            left += self._sizes[path]
+        return max((time.perf_counter() - self._first) * left / worked, self.film_left() or 0.0)
 
     def row(self) -> dict[str, Any]:
         """Return the last line of `--json`."""
@@ -150,11 +163,17 @@ class FilmTally:
             worked = time.perf_counter() - self._first
             pace = self.pictures / worked if worked else 0.0
             text += f"; {self.pictures} pictures in {duration(worked)}, {number(pace)} a second"
-        return text + "."
+        return text + "." + (LINKS if not self.total and self.left_out[OUTSIDE] else "")
 
 
-def _size(path: Path | None) -> int:
+def _area(plan: FilmPlan) -> int:
+    """Return the pixels of a picture of a film."""
+    return plan.film.width * plan.film.height
+
+
+def _pixels(path: Path | None) -> int:
+    """Return the pixels of all pictures of a film that nobody has looked into yet, 0 if it does not say."""
     try:
-        return path.stat().st_size if path is not None else 0
-    except OSError:
+        return pixels_of(path) if path is not None else 0
+    except (OSError, UnreadableError):
         return 0  # reading it will say why

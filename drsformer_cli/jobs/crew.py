@@ -128,11 +128,11 @@ class Crew:
     def _finish(self, returned: list[tuple[PictureErrand, Any]]) -> None:
         """Give results their names, and keep the events. Raises StorageError."""
         staged: list[Staged] = []
-        finished: list[Finished] = []
+        finished: list[tuple[Finished, Decision]] = []
         for errand, outcome in returned:
             task, decision = self._given.pop(errand.number)
             if isinstance(outcome, Finished):
-                finished.append(outcome)
+                finished.append((outcome, decision))
                 record = self._record(task, outcome)
                 staged.append(Staged(task, errand.place, record, decision.replace))
             elif isinstance(outcome, Refused):
@@ -148,9 +148,9 @@ class Crew:
             return
         assert self._store is not None
         records = self._store.publish(staged)
-        for each, done, record_or_error in zip(staged, finished, records, strict=True):
+        for each, (done, decision), record_or_error in zip(staged, finished, records, strict=True):
             if isinstance(record_or_error, Record):
-                self._events.append(Done(each.task, record_or_error, done.sizes))
+                self._events.append(Done(each.task, record_or_error, done.sizes, decision.again))
             else:
                 self._events.append(Failed.because(each.task, record_or_error))
 

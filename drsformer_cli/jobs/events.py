@@ -19,11 +19,15 @@ class Started:
 
 @dataclass(frozen=True)
 class Done:
-    """A result stands complete at its place; `sizes` are (height, width) of its frames in pixels, upright."""
+    """A result stands complete at its place; `sizes` are (height, width) of its frames in pixels, upright.
+
+    `again` says in words which settings of the earlier result in its place were others.
+    """
 
     task: Task
     record: Record
     sizes: tuple[tuple[int, int], ...]
+    again: str = ""
 
     @property
     def megapixels(self) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from drsformer_cli.errors import StorageError, UsageError
 from drsformer_cli.jobs.manifest import Manifest
 from drsformer_cli.jobs.naming import Task, absolute, default_folder, file_key, plan_outputs, real
-from drsformer_cli.jobs.resume import without_earlier_results
+from drsformer_cli.jobs.resume import refuse_pictures_inside, without_earlier_results
 from drsformer_cli.media.discover import OUTPUT, Discovery, Source, discover
 from drsformer_cli.media.video import FILM_EXTENSIONS
 from drsformer_cli.media.video_codec import CONTAINERS
@@ -47,6 +47,10 @@ def find_films(inputs: Sequence[str], output: str | None) -> FilmTasks:
         raise UsageError(
             f"-o {output} cannot be written: give a name in .mp4, .mov, .mkv, .webm or .gif, or {output}/."
         )
+    for name in inputs:
+        if folder is not None and Path(name).is_dir():
+            wanted = Discovery(extensions=FILM_EXTENSIONS, other=NO_FILM)
+            refuse_pictures_inside(Path(name), folder, wanted)
     found = discover(
         inputs, exclude=_output_folders(inputs, output), extensions=FILM_EXTENSIONS, other=NO_FILM
     )

@@ -172,7 +172,7 @@ def _entries(sources: Iterable[Source], output: Path | None) -> list[_Entry]:
 def refuse_root(root: Path, folder: Path) -> None:
     """Raise UsageError where the results of a folder would go among its own files."""
     if real(folder) == real(root):
-        raise UsageError(f"the results of {root} would go among its own files: choose another -o")
+        raise UsageError(f"the results of {root} would go among its own files: choose another -o.")
 
 
 def _default_folder_of(source: Source) -> Path:

@@ -11,7 +11,14 @@ from typing import Any
 from drsformer_cli.errors import OutputError
 from drsformer_cli.jobs.manifest import Input, Record
 from drsformer_cli.jobs.naming import Task
-from drsformer_cli.jobs.resume import DONE_BEFORE, Decision, input_in_the_way, input_path, same_input
+from drsformer_cli.jobs.resume import (
+    DONE_BEFORE,
+    Decision,
+    differing,
+    input_in_the_way,
+    input_path,
+    same_input,
+)
 from drsformer_cli.jobs.store import Staged
 from drsformer_cli.media.remote import note_of, write
 
@@ -47,8 +54,10 @@ class RemoteStore:
         same = same_input(task, seen, same_place=same_place)
         if not same and not same_place:
             raise OutputError(f"{url} holds the result of {seen.path}: choose another -o, or --overwrite.")
-        alike = all(settings.get(name) == value for name, value in self._settings.items())
-        return Decision(skip=DONE_BEFORE) if same and alike else Decision(replace=True)
+        if not same:
+            return Decision(replace=True)
+        again = differing(settings, self._settings)
+        return Decision(replace=True, again=again) if again else Decision(skip=DONE_BEFORE)
 
     def put(self, task: Task, data: bytes, record: Record, *, replace: bool) -> Record:
         """Write the object, whole or not at all. Raises OutputError and StorageError."""

@@ -22,6 +22,7 @@ from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.gate import MOST_PICTURES, Gate, byte_budget
 from drsformer_cli.jobs.manifest import Input, Record, Result
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.resume import Decision
 from drsformer_cli.jobs.source import read_input
 from drsformer_cli.jobs.store import Store
 from drsformer_cli.media.images import MOST_PIXELS, Picture, decode, encode
@@ -42,7 +43,7 @@ class _Loaded:
     task: Task
     input: Input
     picture: Picture
-    replace: bool
+    decision: Decision
     weight: int
 
 
@@ -226,7 +227,7 @@ class Pipeline:
             # each is soon there twice, rainy and clean
             weight = 2 * sum(frame.nbytes for frame in picture.frames)
             self._gate.weigh(weight)
-            return _Loaded(task, identity, picture, decision.replace, weight)
+            return _Loaded(task, identity, picture, decision, weight)
         except SetupError:
             raise
         except Exception as error:  # a picture nobody can decode must not stop the others
@@ -260,9 +261,10 @@ class Pipeline:
                 seconds=round(restored.seconds, 4),
                 notes=list(picture.notes),
             )
-            record = self._store.put(task, data, record, replace=loaded.replace)
+            record = self._store.put(task, data, record, replace=loaded.decision.replace)
         except SetupError:
             raise
         except Exception as error:  # one result that cannot be written must not stop the others
             return Failed.because(task, error)
-        return Done(task, record, tuple(frame.shape[:2] for frame in picture.frames))
+        sizes = tuple((frame.shape[0], frame.shape[1]) for frame in picture.frames)
+        return Done(task, record, sizes, loaded.decision.again)

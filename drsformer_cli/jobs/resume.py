@@ -11,26 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from drsformer_cli.errors import OutputError, StorageError
-from drsformer_cli.jobs.manifest import Input, Manifest, Record, unchanged
-from drsformer_cli.jobs.naming import Task, absolute
-from drsformer_cli.media.discover import OUTPUT, Discovery, Source
+from drsformer_cli.errors import OutputError, StorageError, UsageError
+from drsformer_cli.jobs.manifest import STEM, Input, Manifest, Record, unchanged
+from drsformer_cli.jobs.naming import Task, absolute, from_here, real
+from drsformer_cli.media.discover import OUTPUT, OUTPUT_FOLDER, Discovery, Source, reason_by_name
 from drsformer_cli.media.remote import look, read
 
 BAD_MANIFEST = "manifest that cannot be read"
 _MISSING = object()
 DONE_BEFORE = "done before"
+_MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Decision:
     """What to do with a task: `skip` says why it is left out, None that it is to be done.
 
-    `replace` allows the result to take the place of a file.
+    `replace` allows the result to take the place of a file. `again` says in words which settings of an
+    earlier result differ, where that alone is why it is made again.
     """
 
     skip: str | None = None
     replace: bool = False
+    again: str = ""
 
 
 def input_path(task: Task) -> str:
@@ -140,6 +143,26 @@ def same_input(task: Task, seen: Input, *, same_place: bool) -> bool:
     return bool(known) or hashlib.sha256(read(url)).hexdigest() == seen.sha256
 
 
+def differing(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Return in words which of the settings are not those that were recorded; "" if none."""
+    return ", ".join(
+        "another model" if name == "model" else f"{name} {_word(recorded.get(name))} -> {_word(value)}"
+        for name, value in settings.items()
+        if recorded.get(name, _MISSING) != value
+    )
+
+
+def _word(value: Any) -> str:
+    """Return a setting's value as it is typed, as far as it is typed at all."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int) and value >= _MEBIBYTE:  # no pixels are so many: it is the memory
+        return f"{value / _MEBIBYTE:.0f}M"
+    return "as it comes" if value is None else str(value)
+
+
 def _compare(task: Task, record: Record, settings: Mapping[str, Any]) -> Decision:
     """Compare an input and an output that both stand there with what was recorded of them."""
     same_place = record.input.path == input_path(task)
@@ -149,12 +172,33 @@ def _compare(task: Task, record: Record, settings: Mapping[str, Any]) -> Decisio
             other = absolute(task.folder / record.input.path)
             raise OutputError(f"{task.path} holds the result of {other}: choose another -o, or --overwrite.")
         return Decision(replace=True)
-    if any(record.settings.get(name, _MISSING) != value for name, value in settings.items()):
-        return Decision(replace=True)
+    if again := differing(record.settings, settings):
+        return Decision(replace=True, again=again)
     written = record.result
     if not unchanged(task.path, written.size, written.mtime_ns, written.sha256):
         return Decision(replace=True)
     return Decision(skip=DONE_BEFORE)
+
+
+def refuse_pictures_inside(root: Path, folder: Path, found: Discovery | None = None) -> None:
+    """Raise UsageError where results would go to a folder inside `root` that holds pictures of the user's.
+
+    They would be left out as if they were results, and results lie among them. A folder that holds a manifest
+    is taken for one of results; `found` says what is looked for.
+    """
+    inner, found = real(folder), found or Discovery()
+    outer = real(root)
+    if inner == outer or not inner.is_relative_to(outer) or OUTPUT_FOLDER in inner.relative_to(outer).parts:
+        return
+    if any(inner.glob(f"{STEM}*.jsonl")):
+        return
+    for place, folders, files in os.walk(inner):
+        folders[:] = [name for name in folders if not reason_by_name(name, True, found)]
+        if any(not reason_by_name(name, False, found) for name in files):
+            at = from_here(absolute(place))
+            raise UsageError(
+                f"-o {folder} lies in {root}, and the pictures in {at} would be left out: choose another -o."
+            )
 
 
 def without_earlier_results(found: Discovery, output: Path | None = None) -> Discovery:

@@ -17,10 +17,17 @@ from drsformer_cli.media.images import SUPPORTED_EXTENSIONS
 from drsformer_cli.media.sniff import HEIC_EXTENSIONS, JXL_EXTENSIONS, RAW_EXTENSIONS
 
 OUTPUT_FOLDER = "derained"
-HIDDEN, NO_PICTURE, TO_CONVERT = "hidden", "not a picture", "HEIC, raw or JPEG XL"
+HIDDEN, NO_PICTURE = "hidden", "not a picture"
 OUTPUT, OUTSIDE, UNREADABLE = "output folder", "link out of the tree", "cannot be read"
+#: Links inside the tree: the first leads to what is done already, the second is not followed.
+TWICE, LINKED_FOLDER = "link to a picture found anyway", "link to a folder"
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "$recycle.bin", "@eadir"})
-_CONVERTIBLE = RAW_EXTENSIONS | HEIC_EXTENSIONS | JXL_EXTENSIONS
+#: Photographs that have to be converted first: what they are counted as.
+_CONVERTIBLE = {
+    **dict.fromkeys(RAW_EXTENSIONS, "camera raw"),
+    **dict.fromkeys(HEIC_EXTENSIONS, "HEIC"),
+    **dict.fromkeys(JXL_EXTENSIONS, "JPEG XL"),
+}
 _MAGIC = re.compile(r"[*?[]")
 _MOST_LOOKED_AT = 10_000  # files beside a name that is not there, for the one that was meant
 _DIGITS = re.compile(r"\d+")
@@ -65,13 +72,12 @@ class Discovery:
 
     def reason_against(self, path: Path) -> str:
         """Return why a file of another kind is passed over."""
-        convertible = self.other == NO_PICTURE and path.suffix.lower() in _CONVERTIBLE
-        return TO_CONVERT if convertible else self.other
+        return _CONVERTIBLE.get(path.suffix.lower(), self.other) if self.other == NO_PICTURE else self.other
 
     def skip(self, path: Path, reason: str) -> None:
         """Pass over an entry."""
         self.skipped[reason] += 1
-        if reason == TO_CONVERT:
+        if reason in _CONVERTIBLE.values():
             self.to_convert.append(path)
 
 
@@ -217,6 +223,8 @@ class Walk:
             self._found.skipped[f"folder that {UNREADABLE}: {folder}"] += 1  # nobody knows how much is in it
             return contents
         contents.links = frozenset(name for name in sorted(links) if self._is_new(_identity(folder / name)))
+        for name in set(links) - contents.links:
+            self._found.skip(folder / name, TWICE)
         contents.files += contents.links
         return contents
 
@@ -232,6 +240,8 @@ class Walk:
             elif entry.is_symlink():
                 if entry.is_file():
                     links.append(entry.name)
+                else:
+                    self._found.skip(folder / entry.name, LINKED_FOLDER)
             elif entry.is_dir():
                 contents.folders.append(entry.name)
             else:

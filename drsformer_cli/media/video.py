@@ -149,6 +149,26 @@ def probe(path: Path) -> Film:
         raise UnreadableError(f"{path} is damaged: what it says of itself is no text.") from None
 
 
+def pixels_of(path: Path) -> int:
+    """Return the pixels of all pictures of a film, about, as its head tells them; 0 if it does not.
+
+    Raises UnreadableError for what is no film, and OSError if it cannot be opened.
+    """
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            streams = [stream for stream in container.streams.video if stream.codec_context is not None]
+            if not streams:
+                return 0
+            stream = streams[0]
+            seconds, rate = _seconds(container, stream), stream.average_rate
+            frames = stream.frames or (round(seconds * rate) if seconds and rate else 0)
+            return int(frames * stream.codec_context.width * stream.codec_context.height)
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError) and error.errno and error.errno > 0:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise UnreadableError(f"{path} is no film ({error.strerror}).") from None
+
+
 def _read(path: Path, container: Any) -> Film:
     if container.format.name in _LISTS:
         raise UnsupportedError(f"{path} holds no pictures but the names of other files: give those.")

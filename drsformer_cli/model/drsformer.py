@@ -315,6 +315,12 @@ class DRSformer(nn.Module):
         Raises:
             CheckpointError: if they are not the tensors of a DRSformer, or not all of one floating dtype.
         """
+        for name, tensor in tensors.items():
+            if not isinstance(tensor, Tensor):
+                raise CheckpointError(
+                    f"{name} is no tensor but a {type(tensor).__name__}: give the dict of the network's own "
+                    "tensors, which some checkpoints hold under params or state_dict"
+                )
         config = DRSformerConfig.from_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()})
         dtypes = {tensor.dtype for tensor in tensors.values()}
         if len(dtypes) != 1 or not next(iter(dtypes)).is_floating_point:

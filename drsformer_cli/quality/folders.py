@@ -11,6 +11,7 @@ from typing import Literal
 from drsformer_cli.errors import UsageError
 from drsformer_cli.media.discover import HIDDEN, Discovery, Source, discover
 from drsformer_cli.media.files import NOTES
+from drsformer_cli.media.remote import is_url, local
 from drsformer_cli.quality.judge import Pair
 from drsformer_cli.quality.pairing import Pairing, pair
 
@@ -62,6 +63,11 @@ def gather(restored: str, clean: str | None, rainy: str | None, *, pattern: str 
 
 def search(name: str, option: str) -> Discovery:
     """Find the pictures in what an option names. Raises UsageError where there are none."""
+    if is_url(name):
+        raise UsageError(
+            f"{option} {name} is a URL, and pictures are compared on this machine: name a copy of it here."
+        )
+    name = local(name)
     try:
         found: Discovery = discover([name])
     except UsageError as error:

@@ -58,8 +58,8 @@ def pair(clean: Sequence[PurePath], restored: Sequence[PurePath], *, pattern: st
     """Find what belongs together.
 
     `pattern` is a regular expression, searched for in each name (with its sub-folders, `/` between them,
-    without extension): its groups, or all it matches where it has none, are what must be equal. Raises
-    UsageError for a pattern that is none.
+    without extension): its groups are what must be equal. Raises UsageError for a pattern that is none, or
+    has no group.
     """
     if pattern is not None:
         return _Matching(clean, restored).rounds(_by_pattern(pattern))
@@ -199,11 +199,15 @@ def _by_pattern(pattern: str) -> Key:
         compiled = re.compile(pattern)
     except re.error as error:
         raise UsageError(f"--pair {pattern} is no regular expression: {error}.") from None
+    if not compiled.groups:
+        raise UsageError(
+            f"--pair {pattern} has no group: put what must be equal in brackets, as in '0*(\\d+)'."
+        )
 
     def key(name: PurePath) -> str | None:
         match = compiled.search(name.with_suffix("").as_posix())
         if match is None:
             return None
-        return "\0".join(group or "" for group in match.groups()) if compiled.groups else match[0]
+        return "\0".join(group or "" for group in match.groups())
 
     return key

@@ -186,7 +186,7 @@ class Restorer:
             out, as `describe` gives it. It has smaller tiles than planned if memory ran out all the same.
 
         Raises:
-            UsageError: for anything but such an array, and for values that are no numbers.
+            UsageError: for anything but such an array, for floats that are no numbers or beyond [0, 1].
             CheckpointError: if the network's answer is no picture.
             MemoryLimitError: if there is too little memory for a tile of any picture.
             InputError: if there is too little for this picture, or for all of it at once with tile `off`.
@@ -270,8 +270,15 @@ def check_picture(rainy: Picture) -> None:
         raise UsageError(
             f"a picture must be (H, W, 3) uint8, uint16 or float32, not {rainy.shape} {rainy.dtype}"
         )
-    if rainy.dtype == np.float32 and not np.isfinite(rainy).all():
-        raise UsageError("a picture must hold numbers only, and this one has NaN or infinity in it")
+    if rainy.dtype == np.float32:
+        least, most = float(rainy.min()), float(rainy.max())  # NaN if there is one anywhere
+        if not np.isfinite(least + most):
+            raise UsageError("a picture must hold numbers only, and this one has NaN or infinity in it")
+        if least < 0 or most > 1:
+            raise UsageError(
+                f"a float32 picture must be in [0, 1], and this one goes from {least:g} to {most:g}: "
+                "divide it by its white, or clip it"
+            )
 
 
 def in_unit_range(pixels: Tensor) -> Tensor:

@@ -201,6 +201,6 @@ def _enough(found: list[Found], folder: Path, held_out: int, side: int) -> list[
     if len(found) <= held_out:
         raise UsageError(
             f"{folder} holds {len(found)} pictures of {side} x {side} pixels or more; training "
-            f"needs at least {held_out + 1}, and better hundreds"
+            f"needs at least {held_out + 1} (held_out of the recipe, and one to learn from), better hundreds"
         )
     return found

@@ -23,7 +23,7 @@ from drsformer_cli.training.data import gather
 from drsformer_cli.training.log import Log
 from drsformer_cli.training.losses import difference
 from drsformer_cli.training.rain import add_rain
-from drsformer_cli.training.recipe import Recipe
+from drsformer_cli.training.recipe import Recipe, differences
 from drsformer_cli.training.schedule import Clock, learning_rate
 from drsformer_cli.training.validation import VALIDATION_SIDE, validate
 
@@ -196,10 +196,16 @@ class Training:
                 f"{self.checkpoint} is damaged; remove it to start anew, or name another folder"
             ) from error
 
+    def longer(self) -> str:
+        """Tell how a training goes on beyond its end."""
+        return f"to go on from the finished model, give --from {self.model} and another -o"
+
     def _take_up(self, state: dict[str, Any]) -> None:
         if state["recipe"] != repr(self.recipe):
+            other = ", ".join(differences(str(state["recipe"]), repr(self.recipe)))
+            longer = f"; {self.longer()}" if self.model.exists() else ""
             raise UsageError(
-                f"{self.checkpoint} belongs to another recipe; name another folder, or the same recipe"
+                f"{self.checkpoint} belongs to another recipe ({other}): give the same, or another -o{longer}"
             )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -80,25 +81,59 @@ class Recipe:
 def read_recipe(path: Path | None = None) -> Recipe:
     """Read a recipe from a TOML file; the bundled model's if no file is named.
 
+    What a file leaves out is as in the bundled recipe: a whole table, or a value of `network` and `schedule`.
+    Kinds of rain that its table `rain` leaves out are not made.
+
     Raises:
         UsageError: if the file cannot be read or a value makes no sense.
     """
     name = str(path) if path else "the bundled recipe"
     try:
-        source = path or resources.files("drsformer_cli.training") / "compact.toml"
-        with source.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise UsageError(f"the recipe {name} is not usable: it is larger than any recipe")
-        return _build(tomllib.loads(data.decode("utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
+        values = _bundled()
+        for table, content in _read(path, name).items() if path else ():
+            if table not in values:
+                raise ValueError(f"there is no table [{table}], only {', '.join(values)}")
+            values[table] = content if table == "rain" else {**values[table], **content}
+        return _build(values)
+    except OSError as error:
+        raise UsageError(f"the recipe {name} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"the recipe {name} cannot be read: {error}") from error
-    except KeyError as error:
-        raise UsageError(f"the recipe {name} lacks {error}") from error
     except RecursionError as error:
         raise UsageError(f"the recipe {name} is not usable: it nests too deep") from error
     except (tomllib.TOMLDecodeError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UsageError(f"the recipe {name} is not usable: {error}") from error
+
+
+def differences(before: str, now: str) -> list[str]:
+    """Say what differs between two recipes, as `repr` writes them: "steps 6 -> 8" and so on."""
+    old, new = _values(before), _values(now)
+    return [
+        f"{name} {old.get(name)} -> {new.get(name)}" for name in old | new if old.get(name) != new.get(name)
+    ]
+
+
+def _values(text: str) -> dict[str, str]:
+    """Return the values in the text of a recipe by their names, as text."""
+    values = {}
+    for part in re.split(r", (?='?\w+'?[=:])", text):
+        found = re.fullmatch(r"(?:.*[({])?'?(\w+)'?[=:] ?(.*)", part)
+        if found is not None:
+            values[found[1]] = found[2] if "(" in found[2] else found[2].rstrip(")}")
+    return values
+
+
+def _read(path: Path, name: str) -> dict[str, Any]:
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise UsageError(f"the recipe {name} is not usable: it is larger than any recipe")
+    return tomllib.loads(data.decode("utf-8"))
+
+
+def _bundled() -> dict[str, Any]:
+    source = resources.files("drsformer_cli.training") / "compact.toml"
+    return tomllib.loads(source.read_text(encoding="utf-8"))
 
 
 def _build(values: Mapping[str, Any]) -> Recipe:

@@ -37,6 +37,17 @@ def test_a_table(derain: Command, folders: Path) -> None:
     assert worst.index("deep/<b>&'4.png") < worst.index("3.png") < worst.index("1.png") < worst.index("∞")
 
 
+def test_where_no_names_belong_together_a_way_is_shown(derain: Command, folders: Path) -> None:
+    outcome = derain(*words(folders, "--pair", "^([a-z])$"))
+    assert outcome.status == 1
+    assert "derain: no names belong together: --pair REGEX says which do" in outcome.err
+
+
+def test_a_file_url_is_a_path(derain: Command, folders: Path) -> None:
+    gt, pred = ((folders / name).as_uri() for name in ("clean", "out"))
+    assert derain("eval", "--gt", gt, "--pred", pred, "-q").status == 0
+
+
 def test_json_lines(derain: Command, folders: Path) -> None:
     outcome = derain(*words(folders, "--json", "--protocol", "rgb"))
     assert outcome.status == 0
@@ -222,6 +233,11 @@ def test_names_in_the_report_are_no_markup(derain: Command, folders: Path) -> No
         (["--pred", "out", "--gt", "clean", "--report", "a.pdf"], "--report a.pdf is of no known kind"),
         (["--pred", "out", "--gt", "clean", "--report", "no/a.csv"], "lies in no folder"),
         (["--pred", "out", "--gt", "clean", "--pair", "("], "--pair ( is no regular expression"),
+        (["--pred", "out", "--gt", "clean", "--pair", r"\d+"], r"--pair \d+ has no group"),
+        (["--pred", "out", "--gt", "clean", "--pred", "other"], "--pred is given twice, and stands once: "),
+        (["--pred", "out", "--gt", "clean", "--gt", "other"], "--gt is given twice"),
+        (["--pred", "out", "--gt", "s3://b/clean"], "--gt s3://b/clean is a URL, and pictures are compared"),
+        (["--pred", "out", "--gt", "clean", "-q", "-v"], "-q and -v contradict each other"),
         (
             ["--pred", "out", "--gt", "clean", "--dataset", "did", "--protocol", "rgb"],
             "goes by --protocol did-ddn",
@@ -257,6 +273,7 @@ def test_help_names_every_option(derain: Command) -> None:
     for option in (
         *("--gt", "--pred", "--input", "--protocol", "--dataset", "--score", "--pair", "--side-by-side"),
         *("--allow-missing", "--report", "--name", "--workers", "--overwrite", "-q", "--quiet", "--json"),
+        *("-v", "--verbose"),
     ):
         assert option in listed
 

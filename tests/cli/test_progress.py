@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import pytest
@@ -90,6 +91,13 @@ def test_the_end_says_where_the_results_are() -> None:
     tally = Tally(1, where="out/")
     tally.take(Skipped(task("a.png"), "done before"))
     assert tally.sentence() == "0 restored, 1 done before in out/."
+
+
+def test_the_end_says_what_was_made_again() -> None:
+    tally = Tally(2)
+    tally.take(replace(done("a.png"), again="strength 1 -> 0.5"))
+    tally.take(done("b.png"))
+    assert tally.sentence().startswith("2 restored, 1 of them again (strength 1 -> 0.5); ")
 
 
 def test_more_is_said_when_asked() -> None:

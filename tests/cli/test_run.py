@@ -95,6 +95,61 @@ def test_an_output_folder_in_the_input_folder(derain: Command, words: list[str],
     assert "3 done before" in outcome.err
 
 
+@pytest.mark.parametrize("named_alone", [True, False])
+def test_results_do_not_go_among_other_originals(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path, named_alone: bool
+) -> None:
+    more = [] if named_alone else [write_picture(tmp_path / "d.png")]
+    before = snapshot(photos)
+    outcome = derain(photos, *more, "-o", photos / "deep", *words)
+    assert outcome.status == 2
+    assert (
+        f"-o {photos / 'deep'} lies in {photos}, and the pictures in {photos / 'deep'} would be left"
+        in outcome.err
+    )
+    assert snapshot(photos) == before
+    (photos / "deep" / "c.png").rename(photos / "c.png")  # what is left there are no pictures
+    assert derain(photos, *more, "-o", photos / "deep", "--dry-run", *words).status == 0
+
+
+def test_one_place_for_results_and_one_model(derain: Command, words: list[str], photos: Path) -> None:
+    twice = derain(photos, "-o", photos.parent / "a", "--output", photos.parent / "b", *words)
+    assert twice.status == 2
+    assert "--output is given twice, and stands once: all results of a run go to one place." in twice.err
+    assert "--model is given twice" in derain(photos, *words, "-m", "compact").err
+
+
+def test_what_is_made_again_is_told(derain: Command, words: list[str], photos: Path, tmp_path: Path) -> None:
+    assert derain(photos, "-o", tmp_path / "out", *words).status == 0
+    (tmp_path / "out" / "b.jpg").unlink()  # this one is not made again: it is missing
+    other = [photos, "-o", tmp_path / "out", "--strength", "0.5", "--memory", "2G", *words]
+    why = "memory as it comes -> 2048M, strength 1 -> 0.5"
+    listed = derain(*other, "--dry-run")
+    assert f"3 to do, 2 of them again ({why})." in listed.err
+    assert listed.out.count(f" (again: {why})\n") == 2
+    rows = lines(derain(*other, "--dry-run", "--json").out)
+    assert [row.get("reason") for row in rows] == [f"again: {why}", None, f"again: {why}", None]
+    outcome = derain(*other, "--json")
+    assert f", 2 of them again ({why}); " in outcome.err
+    assert lines(outcome.out)[-1]["again"] == {why: 2}
+    assert " of them again" not in derain(*other).err
+
+
+def test_a_folder_of_links_says_how_they_are_taken(
+    derain: Command, words: list[str], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    Path("split").mkdir()
+    for name in ("a.png", "b.jpg"):
+        Path("split", name).symlink_to(photos / name)
+    none = derain("split", "-o", "out", *words)
+    assert none.status == 0
+    assert (
+        "no pictures found, 2 left out (2 link out of the tree). Links that lead out of a folder" in none.err
+    )
+    assert "2 restored into out" in derain("split/*", "-o", "out", *words).err
+
+
 def test_the_output_folder_is_never_the_input_folder(
     derain: Command, words: list[str], photos: Path, tmp_path: Path
 ) -> None:
@@ -420,7 +475,7 @@ def test_the_end_names_the_place_of_the_results(
     monkeypatch.chdir(tmp_path)
     (photos / "shot.NEF").write_bytes(b"")
     outcome = derain("photos", "-v", *words)
-    assert f"3 restored into derained{os.sep}, 1 left out (1 HEIC, raw or JPEG XL); " in outcome.err
+    assert f"3 restored into derained{os.sep}, 1 left out (1 camera raw); " in outcome.err
     assert f"{Path('photos/shot.NEF')}: left out; convert it" in outcome.err
     assert "1 restored into one.png; " in derain("photos/a.png", "-o", "one.png", *words).err
     outcome = derain("photos/a.png", "photos/deep/c.png", *words)
@@ -489,7 +544,7 @@ def test_names_that_are_no_unicode(tmp_path: Path, words: list[str]) -> None:
     )
     assert outcome.status == 0, outcome.err
     assert tree(tmp_path / "out") == [FILE_NAME, name]
-    assert lines(outcome.out)[0]["input"] == f"in/{name}"
+    assert lines(outcome.out)[0]["input"] == str(tmp_path / "in" / name)
     assert "caf\\udce9.png" in outcome.err
     (tmp_path / "r.csv").read_text("utf-8")
     write_picture(tmp_path / "in" / "日本.png")

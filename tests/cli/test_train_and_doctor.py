@@ -77,7 +77,7 @@ def test_a_model_is_tuned_to_pairs(derain: Command, tmp_path: Path, tiny: Path) 
     words = ["train", tmp_path / "pairs", "-o", tmp_path / "run", "--config", recipe, "--device", "cpu"]
     tuned = derain(*words, "--from", tiny, "--learning-rate", "1e-5", "--steps", 2, "--precision", "bf16")
     assert tuned.status == 0, tuned.err
-    assert "training on 1 pairs, 2 steps in all, on cpu in bf16" in tuned.err
+    assert "training on 1 pair (few: , on cpu in bf16" in tuned.err
     assert "dB: pairs" in tuned.err
     before, after = read(tiny), read(tmp_path / "run" / "model.safetensors")
     assert after.config == before.config
@@ -85,10 +85,37 @@ def test_a_model_is_tuned_to_pairs(derain: Command, tmp_path: Path, tiny: Path) 
     assert 0 < max(moved) < 1e-3
     refused = derain(*words, "--from", tiny)
     assert refused.status == 2
-    assert "belongs to another recipe" in refused.err
+    assert "belongs to another recipe (steps 2 -> " in refused.err
+    assert (
+        f"to go on from the finished model, give --from {tmp_path / 'run' / 'model.safetensors'}"
+        in refused.err
+    )
     missing = derain(*words, "--from", "no-such-model")
     assert missing.status == 3
     assert "no-such-model" in missing.err
+
+
+def test_more_is_said_when_asked(derain: Command, photographs: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    words = [
+        "train",
+        photographs,
+        "-o",
+        tmp_path / "run",
+        "--config",
+        recipe,
+        "--device",
+        "cpu",
+        "--steps",
+        3,
+    ]
+    assert "contradict" in derain(*words, "-q", "-v").err
+    assert "\nstep 2, " in derain(*words, "-v").err
+    assert (
+        "finished before: 3 steps are done; to go on from the finished model, give --from"
+        in derain(*words).err
+    )
 
 
 def test_a_sheet_of_samples_is_all_that_is_made(derain: Command, photographs: Path, tmp_path: Path) -> None:

@@ -47,6 +47,30 @@ def test_a_film(derain: Command, clip: Path, tiny: Path) -> None:
     assert "1 done before, 1 left out (1 output folder)" in pattern.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["s3://b/x.mp4"], ["rainy.mp4", "-o", "s3://b/x.mp4"], ["rainy.mp4", "gs://b/x.mp4", "-o", "out/"]],
+)
+def test_films_are_not_behind_urls(derain: Command, clip: Path, words: list[str]) -> None:
+    refused = derain("video", *words)
+    assert refused.status == 2
+    assert "://b/x.mp4 is a URL, and films lie on this machine's own disks: name a file" in refused.err
+    assert refused.err.count("\n") == 1
+    assert [path.name for path in clip.parent.iterdir()] == ["rainy.mp4"]
+
+
+def test_a_file_url_is_a_path(derain: Command, clip: Path) -> None:
+    place = clip.parent / "done" / "clear.mp4"
+    done = derain("video", clip.as_uri(), "-o", place.as_uri(), "--dry-run")
+    assert done.out.splitlines()[0] == f"{clip} -> {Path('done') / 'clear.mp4'}"
+
+
+def test_results_do_not_go_among_other_films(derain: Command, clips: Path) -> None:
+    refused = derain("video", "clips", "-o", "clips/deep")
+    assert refused.status == 2
+    assert f"-o {Path('clips/deep')} lies in clips, and the pictures in" in refused.err
+
+
 def test_a_folder(derain: Command, clips: Path, tiny: Path) -> None:
     done = derain("video", "clips", "-m", tiny, "--json", "-q")
     assert (done.status, done.err) == (0, "")
@@ -187,7 +211,7 @@ def test_ctrl_c_and_the_same_command(tmp_path: Path, tiny: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert f"of 299 pictures of {source} are done; the same command goes on there." in err.decode()
+    assert f"of 299 pictures of {source} are kept" in err.decode()
     assert json.loads(out.splitlines()[-1])["interrupted"] is True
     assert (tmp_path / ".rainy_derained.mp4.derain-work" / "000000.segment").exists()
     with spawn("video", source, "-m", tiny) as process:

@@ -68,7 +68,13 @@ def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
     )
     found = discover([str(tmp_path)])
     assert [source.relative.as_posix() for source in found.sources] == ["a.png"]
-    assert found.skipped == {"hidden": 6, "not a picture": 3, "HEIC, raw or JPEG XL": 2, "output folder": 2}
+    assert found.skipped == {
+        "hidden": 6,
+        "not a picture": 3,
+        "camera raw": 1,
+        "JPEG XL": 1,
+        "output folder": 2,
+    }
     assert sorted(path.name for path in found.to_convert) == ["shot.NEF", "shot.jxl"]
 
 
@@ -109,6 +115,22 @@ def test_nothing_is_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("a.png", True),
         ("sub/b.png", False),
     ]
+
+
+def test_links_inside_the_tree_are_counted(tmp_path: Path) -> None:
+    make(tmp_path, "day1/a.png", ".store/b.png", "day2/d.txt")
+    link(tmp_path / "day2" / "again.png", tmp_path / "day1" / "a.png")
+    link(tmp_path / "day2" / "b.png", tmp_path / ".store" / "b.png")
+    link(tmp_path / "day2" / "c.png", tmp_path / ".store" / "b.png")
+    link(tmp_path / "last", tmp_path / "day1")
+    found = discover([str(tmp_path)])
+    assert [source.relative.as_posix() for source in found.sources] == ["day1/a.png", "day2/b.png"]
+    assert found.skipped == {
+        "hidden": 1,
+        "not a picture": 1,
+        "link to a picture found anyway": 2,
+        "link to a folder": 1,
+    }
 
 
 def test_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ def test_a_pattern_of_ones_own() -> None:
     assert found.missing == names("x.png")
     found = pair(names("a/1.png", "b/1.png"), names("b/1.png"), pattern=r"^(\w)/(\d)$")
     assert paired(found) == {"b/1.png": "b/1.png"}
-    found = pair(names("1a.png", "1b.png"), names("1.png"), pattern=r"\d")
+    found = pair(names("1a.png", "1b.png"), names("1.png"), pattern=r"(\d)")
     assert found.doubled == [("clean", names("1a.png", "1b.png"))]
     found = pair(names("scene12/truth_3.png"), names("out3/12.png"), pattern=r"(?:scene(\d+)|out(\d+))")
     assert not found.pairs
@@ -145,6 +145,8 @@ def test_a_pattern_of_ones_own() -> None:
     assert not found.pairs  # 1 and 23 are not 12 and 3
     with pytest.raises(UsageError, match=r"--pair \( is no regular expression"):
         pair(names("1"), names("1"), pattern="(")
+    with pytest.raises(UsageError, match=r"--pair \\d\+ has no group"):
+        pair(names("1"), names("1"), pattern=r"\d+")
 
 
 words = st.lists(

@@ -139,6 +139,15 @@ def test_a_picture_with_nan_is_refused() -> None:
         restorer()(rainy)
 
 
+@pytest.mark.parametrize("wrong", [255.0, 1.0001, -0.001])
+def test_a_picture_beyond_its_range_is_refused(wrong: float) -> None:
+    rainy = np.linspace(0, 1, 192, dtype=np.float32).reshape(8, 8, 3)
+    restorer()(rainy)
+    rainy[1, 2, 0] = wrong
+    with pytest.raises(UsageError, match=r"must be in \[0, 1\], and this one goes from "):
+        restorer()(rainy)
+
+
 class Hungry:
     """Runs out of memory above a number of pixels, as a device does."""
 
