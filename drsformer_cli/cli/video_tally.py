@@ -35,7 +35,7 @@ class InWork:
     now: int
     safe: int
     fresh: int = 0
-    begun: float = field(default_factory=time.perf_counter)
+    begun: float = field(default_factory=lambda: time.perf_counter())
 
 
 class FilmTally:
