@@ -3,63 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from rich.text import Text
 
+from drsformer_cli.cli.display import Screen, choose, failure_line
 from drsformer_cli.cli.tally import Tally
-from drsformer_cli.cli.words import duration, number, printable, sentence
+from drsformer_cli.cli.words import duration, number, printable
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 
 HANDFUL = 5  # lines: a failure that lies further back is told again at the end
 
 
-class Display:
+class Display(Screen):
     """Shows a run on a console; this base says nothing but errors, as `-q` asks. A context manager."""
 
     def __init__(self, console: Console, tally: Tally, *, verbose: bool = False) -> None:
-        self.console = console
+        super().__init__(console, tally, verbose=verbose)
         self.tally = tally
-        self.verbose = verbose
 
     def show(self, event: Event, scores: Sequence[str] = ()) -> None:
         """Show an event that the tally has taken already; `scores` say in words how good the result is."""
 
     def note(self, text: str) -> None:
         """Say something beside the events."""
-
-    def end(self) -> None:
-        """Say how it went, and why each failed picture did."""
-        for failure in self.tally.failures:
-            self.line(f"derain: {failure_line(failure)}")
-            self.details(failure)
-
-    def details(self, failure: Failed) -> None:
-        """Write the traceback of a failure that nobody expected, with -v."""
-        if self.verbose and failure.details:
-            for line in failure.details.rstrip().split("\n"):
-                self.line(f"  {line}")
-
-    def line(self, text: str) -> None:
-        """Write one line as it is: no markup, no wrapping, no control characters."""
-        self.console.print(Text(printable(text)), soft_wrap=True)
-
-    def __enter__(self) -> Display:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the console as it was."""
-
-
-def failure_line(failure: Failed) -> str:
-    """Return why a picture failed, its name first unless the reason has it."""
-    name = failure.task.name
-    return sentence(failure.reason if name in failure.reason else f"{name}: {failure.reason}")
 
 
 class PlainDisplay(Display):
@@ -140,7 +109,7 @@ class LiveDisplay(PlainDisplay):
 
     def __init__(self, console: Console, tally: Tally, *, verbose: bool = False) -> None:
         super().__init__(console, tally, verbose=verbose)
-        self._progress = Progress(
+        self.progress: Progress = Progress(
             TaskProgressColumn("{task.completed:.0f}/{task.total:.0f}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[pace]}", markup=False),
@@ -148,7 +117,7 @@ class LiveDisplay(PlainDisplay):
             console=console,
             transient=True,
         )
-        self._bar = self._progress.add_task("", total=tally.total, pace="")
+        self._bar = self.progress.add_task("", total=tally.total, pace="")
 
     def show(self, event: Event, scores: Sequence[str] = ()) -> None:
         """Move the line; write above it what will matter later."""
@@ -160,31 +129,18 @@ class LiveDisplay(PlainDisplay):
             self.line(f"{event.task.name}: {event.reason}")
         left = self.tally.seconds_left()
         pace = f"{number(self.tally.speed())} MP/s" + (f", {duration(left)} left" if left is not None else "")
-        self._progress.update(
+        self.progress.update(
             self._bar,
             completed=self.tally.ended,
             total=self.tally.total,
             pace=pace if self.tally.done else "",
         )
         if isinstance(event, Started):
-            self._progress.update(self._bar, description=printable(event.task.name))
-
-    def __enter__(self) -> LiveDisplay:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take the line away."""
-        self._progress.stop()
+            self.progress.update(self._bar, description=printable(event.task.name))
 
 
 def display_for(tally: Tally, *, quiet: bool, verbose: bool) -> Display:
     """Return the display that standard error bears: nothing, a live line, or plain lines."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    if quiet:
-        return Display(console, tally, verbose=verbose)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveDisplay(console, tally, verbose=verbose)
-    return PlainDisplay(console, tally, verbose=verbose)
+    kinds = (Display, LiveDisplay, PlainDisplay)
+    silent, live, plain = (partial(kind, tally=tally, verbose=verbose) for kind in kinds)
+    return choose(silent, live, plain, quiet=quiet)

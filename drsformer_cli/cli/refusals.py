@@ -52,7 +52,6 @@ class Command(typer.core.TyperCommand):
                 self._refuse_twice(ctx, args)
             return super().parse_args(ctx, args)
 
-
     def _refuse_twice(self, ctx: Any, args: list[str]) -> None:
         """Raise UsageError for an option given twice that stands once."""
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from drsformer_cli.cli.words import duration, number
+from drsformer_cli.cli.words import duration, left_out, number
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.media.discover import NO_PICTURE, OUTSIDE
 
@@ -101,9 +101,7 @@ class Tally:
             parts.append(f"{self.skipped} done before{'' if self.done or self.planned else beside}")
         if self.failures:
             parts.append(f"{len(self.failures)} failed")
-        if self.left_out:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left_out.items()))
-            parts.append(f"{self.left_out.total()} left out ({reasons})")
+        parts += left_out(self.left_out)
         text = ", ".join(parts)
         if not self.total and self.left_out[NO_PICTURE]:
             text += "; films are for `derain video`"

@@ -196,13 +196,14 @@ def _opening(training: Training) -> str:
     schedule, material = training.recipe.schedule, training.material
     count, what = len(material.photographs), "photograph" if material.pairs is None else "pair"
     found = f"{count} {what}{'' if count == 1 else 's'}"
-    if count < FEW:
-        found += f" (few: a model that knows only {FEW} or less learns them by heart; better are hundreds)"
+    few = f"\nso few {what}s are learned by heart: better have hundreds" if count < FEW else ""
     length = f"{schedule.steps} steps" if training.minutes is None else f"{training.minutes:g} minutes"
     if training.share >= 1:
         return f"finished before: {length} are done; {training.longer()}"
     start = f"going on from step {training.step}" if training.step else "training"
-    return f"{start} on {found}, {length} in all, on {training.device}{' in bf16' if training.bf16 else ''}"
+    return (
+        f"{start} on {found}, {length} in all, on {training.device}{' in bf16' if training.bf16 else ''}{few}"
+    )
 
 
 def _silent(_progress: Progress) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.text import Text
 
-from drsformer_cli.cli.progress import failure_line, ways
+from drsformer_cli.cli.display import Screen, choose
+from drsformer_cli.cli.progress import ways
 from drsformer_cli.cli.video_tally import FilmTally
 from drsformer_cli.cli.words import duration, number, printable
 from drsformer_cli.jobs.events import Skipped
@@ -21,34 +21,15 @@ from drsformer_cli.jobs.naming import from_here
 PACE = 30.0
 
 
-class FilmDisplay:
+class FilmDisplay(Screen):
     """Shows a run on a console; this base says nothing but errors, as `-q` asks. A context manager."""
 
     def __init__(self, console: Console, tally: FilmTally, *, verbose: bool = False) -> None:
-        self.console, self.tally, self.verbose = console, tally, verbose
+        super().__init__(console, tally, verbose=verbose)
+        self.tally = tally
 
     def show(self, event: FilmEvent) -> None:
         """Show an event that the tally has taken already."""
-
-    def end(self) -> None:
-        """Say how it went, and why each failed film did."""
-        for failure in self.tally.failures:
-            self.line(f"derain: {failure_line(failure)}")
-            if self.verbose and failure.details:
-                for line in failure.details.rstrip().split("\n"):
-                    self.line(f"  {line}")
-
-    def line(self, text: str) -> None:
-        """Write one line as it is: no markup, no wrapping, no control characters."""
-        self.console.print(Text(printable(text)), soft_wrap=True)
-
-    def __enter__(self) -> FilmDisplay:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the console as it was."""
 
 
 class PlainFilmDisplay(FilmDisplay):
@@ -120,14 +101,14 @@ class LiveFilmDisplay(PlainFilmDisplay):
 
     def __init__(self, console: Console, tally: FilmTally, *, verbose: bool = False) -> None:
         super().__init__(console, tally, verbose=verbose)
-        self._progress = Progress(
+        self.progress: Progress = Progress(
             TextColumn("{task.fields[place]}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[pace]}", markup=False),
             console=console,
             transient=True,
         )
-        self._bar = self._progress.add_task("", total=None, place="", pace="")
+        self._bar = self.progress.add_task("", total=None, place="", pace="")
 
     def show(self, event: FilmEvent) -> None:
         """Move the line; write above it what will matter later."""
@@ -139,24 +120,11 @@ class LiveFilmDisplay(PlainFilmDisplay):
             return
         name = f"[{tally.ended + 1}/{tally.total}] {printable(film.plan.task.name)}"
         pace = "putting the film together" if isinstance(event, FilmAssembling) else self.pace()
-        self._progress.update(self._bar, place=name, pace=pace, total=film.plan.frames, completed=film.now)
-
-    def __enter__(self) -> LiveFilmDisplay:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take the line away."""
-        self._progress.stop()
+        self.progress.update(self._bar, place=name, pace=pace, total=film.plan.frames, completed=film.now)
 
 
 def display_for(tally: FilmTally, *, quiet: bool, verbose: bool) -> FilmDisplay:
     """Return the display that standard error bears: nothing, a live line, or plain lines."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    if quiet:
-        return FilmDisplay(console, tally, verbose=verbose)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveFilmDisplay(console, tally, verbose=verbose)
-    return PlainFilmDisplay(console, tally, verbose=verbose)
+    kinds = (FilmDisplay, LiveFilmDisplay, PlainFilmDisplay)
+    silent, live, plain = (partial(kind, tally=tally, verbose=verbose) for kind in kinds)
+    return choose(silent, live, plain, quiet=quiet)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -142,9 +141,8 @@ class FilmSession:
 
     def list_films(self, options: ModelOptions) -> bool:
         """Print what would be done with each film, what would be kept, converted and dropped."""
-        batch = Films(
-            self._films.tasks, _Unloaded(options.known_settings()), self._wish, overwrite=self._overwrite
-        )
+        settings, overwrite = options.known_settings(), self._overwrite
+        batch = Films(self._films.tasks, settings, self._wish, overwrite=overwrite)
         for task in self._films.tasks:
             try:
                 plan, decision = batch.look(task)
@@ -180,17 +178,3 @@ class FilmSession:
             print(printable(f"{task.name} -> {task.place}"))
             for line in plan.words():
                 print(printable(f"  {line}"))
-
-
-class _Unloaded:
-    """Stands for a model in a dry run: what of its settings is known without loading it."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
-
-    def describe(self, height: int, width: int) -> dict[str, Any]:
-        """Never called."""
-        raise NotImplementedError
-
-    def go_on_as(self, plan: Mapping[str, Any]) -> None:
-        """Never called."""

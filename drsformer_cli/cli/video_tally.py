@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from drsformer_cli.cli.tally import LINKS
-from drsformer_cli.cli.words import duration, number
+from drsformer_cli.cli.words import duration, left_out, number
 from drsformer_cli.errors import UnreadableError
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film_events import (
@@ -153,9 +153,7 @@ class FilmTally:
             parts.append(f"{self.skipped} done before")
         if self.failures:
             parts.append(f"{len(self.failures)} failed")
-        if self.left_out:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left_out.items()))
-            parts.append(f"{self.left_out.total()} left out ({reasons})")
+        parts += left_out(self.left_out)
         text = ", ".join(parts)
         if not self.total and self.left_out:
             text += "; pictures are for derain without the word video"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 
 def printable(text: str) -> str:
@@ -22,6 +23,12 @@ def say(text: str) -> None:
     """Write one line about what went wrong to standard error."""
     sys.stderr.write(f"derain: {printable(sentence(text))}\n")
     sys.stderr.flush()
+
+
+def left_out(reasons: Counter[str]) -> list[str]:
+    """Return in words how many were passed over for which reason, as one part of a sentence; [] if none."""
+    words = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return [f"{reasons.total()} left out ({words})"] if reasons else []
 
 
 def number(value: float) -> str:

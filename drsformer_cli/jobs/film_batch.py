@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from drsformer_cli.errors import OutputError, SetupError, UsageError
 from drsformer_cli.jobs.events import Failed, Skipped
-from drsformer_cli.jobs.film import FilmLoop, FilmModel, Terms
+from drsformer_cli.jobs.film import FilmLoop, FilmModel
 from drsformer_cli.jobs.film_events import FilmAssembling, FilmDone, FilmEvent, FilmStarted, Progress
 from drsformer_cli.jobs.film_finish import Sums, deliver
 from drsformer_cli.jobs.film_job import FilmJob
@@ -33,13 +33,15 @@ class Films:
 
     Args:
         tasks: the films.
-        terms: what decides the bytes besides them.
+        settings: of the model, as far as they are known: what decides the bytes besides the films.
         wish: what is asked of the encoding.
         overwrite: whether all is done anew, and results in their places are replaced.
     """
 
-    def __init__(self, tasks: Sequence[Task], terms: Terms, wish: Wish, *, overwrite: bool = False) -> None:
-        self._tasks, self._terms, self._wish, self._overwrite = tasks, terms, wish, overwrite
+    def __init__(
+        self, tasks: Sequence[Task], settings: Mapping[str, Any], wish: Wish, *, overwrite: bool = False
+    ) -> None:
+        self._tasks, self._settings, self._wish, self._overwrite = tasks, settings, wish, overwrite
         self._inputs = file_ids(tasks)
 
     def alone(self, error: Exception) -> bool:
@@ -49,7 +51,7 @@ class Films:
     def look(self, task: Task) -> tuple[FilmPlan, Decision]:
         """Return what would be done with a film, and whether. Raises what keeps it from being done."""
         plan = plan_film(task, self._wish)
-        settings = plain(plan.settings(self._terms.settings))
+        settings = plain(plan.settings(self._settings))
         manifest = Manifest.load(task.folder)
         record = manifest.record(task.output.as_posix())
         if record is not None and _done_whole(record):
@@ -63,7 +65,7 @@ class Films:
 
     def sweep(self, plan: FilmPlan) -> None:
         """Remove what a run left that was killed when the film stood complete already."""
-        sweep_work(plan.task.path, plain(plan.settings(self._terms.settings)))
+        sweep_work(plan.task.path, plain(plan.settings(self._settings)))
 
 
 class FilmBatch(Films):
@@ -77,7 +79,7 @@ class FilmBatch(Films):
     def __init__(
         self, tasks: Sequence[Task], model: FilmModel, wish: Wish, *, overwrite: bool = False
     ) -> None:
-        super().__init__(tasks, model, wish, overwrite=overwrite)
+        super().__init__(tasks, model.settings, wish, overwrite=overwrite)
         self._model = model
 
     def __iter__(self) -> Iterator[FilmEvent]:

@@ -30,7 +30,7 @@ class FilmSpread(Films):
     """
 
     def __init__(self, tasks: Sequence[Task], crew: FilmCrew, wish: Wish, *, overwrite: bool = False) -> None:
-        super().__init__(tasks, crew, wish, overwrite=overwrite)
+        super().__init__(tasks, crew.settings, wish, overwrite=overwrite)
         self._crew = crew
         self._films: list[AllottedFilm] = []
         self._given: dict[int, AllottedFilm] = {}

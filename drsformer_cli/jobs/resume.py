@@ -145,15 +145,18 @@ def same_input(task: Task, seen: Input, *, same_place: bool) -> bool:
 
 def differing(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return in words which of the settings are not those that were recorded; "" if none."""
-    return ", ".join(
-        "another model" if name == "model" else f"{name} {_word(recorded.get(name))} -> {_word(value)}"
-        for name, value in settings.items()
-        if recorded.get(name, _MISSING) != value
-    )
+    words = []
+    for name, value in settings.items():
+        before = recorded.get(name, _MISSING)
+        if before != value:
+            words.append("another model" if name == "model" else f"{name} {_word(before)} -> {_word(value)}")
+    return ", ".join(words)
 
 
 def _word(value: Any) -> str:
     """Return a setting's value as it is typed, as far as it is typed at all."""
+    if value is _MISSING:
+        return "unknown"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):

@@ -318,8 +318,8 @@ class DRSformer(nn.Module):
         for name, tensor in tensors.items():
             if not isinstance(tensor, Tensor):
                 raise CheckpointError(
-                    f"{name} is no tensor but a {type(tensor).__name__}: give the dict of the network's own "
-                    "tensors, which some checkpoints hold under params or state_dict"
+                    f"{name} is no tensor (it is a {type(tensor).__name__}): give the dict of the network's "
+                    "own tensors, which some checkpoints hold under params or state_dict"
                 )
         config = DRSformerConfig.from_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()})
         dtypes = {tensor.dtype for tensor in tensors.values()}

@@ -21,6 +21,7 @@ from drsformer_cli.jobs.resume import (
     DONE_BEFORE,
     Decision,
     decide,
+    differing,
     file_ids,
     input_path,
     without_earlier_results,
@@ -116,9 +117,20 @@ def test_input_gone(done: Place) -> None:
 
 
 def test_settings_changed(done: Place) -> None:
-    assert done.decide({**SETTINGS, "strength": 0.5}) == REPLACE
-    assert done.decide({**SETTINGS, "new": None}) == REPLACE
+    again = done.decide({**SETTINGS, "strength": 0.5})
+    assert again == Decision(replace=True, again="strength 1 -> 0.5")
+    assert done.decide({**SETTINGS, "new": None}) == Decision(
+        replace=True, again="new unknown -> as it comes"
+    )
     assert done.decide({"model": "m"}) == SKIP
+
+
+def test_what_differs_is_said_as_it_is_typed() -> None:
+    recorded = {"model": "a", "memory": None, "ensemble": False, "tile": "auto", "strength": 1.0}
+    settings = {"model": "b", "memory": 600 << 20, "ensemble": True, "tile": 512, "strength": 1}
+    said = "another model, memory as it comes -> 600M, ensemble off -> on, tile auto -> 512"
+    assert differing(recorded, settings) == said
+    assert differing(recorded, recorded) == ""
 
 
 def test_a_missing_output_is_done_again(done: Place) -> None:
@@ -191,7 +203,7 @@ def test_the_input_alone_moved(done: Place, tmp_path: Path) -> None:
     shutil.move(tmp_path / "in", tmp_path / "elsewhere")
     moved = Place(task_of(tmp_path / "elsewhere/a.png", tmp_path / "out"))
     assert moved.decide() == SKIP
-    assert moved.decide({"model": "other"}) == REPLACE
+    assert moved.decide({"model": "other"}) == Decision(replace=True, again="another model")
 
 
 def test_a_file_of_the_users_is_left_alone(fresh: Place) -> None:

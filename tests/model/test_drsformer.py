@@ -77,6 +77,6 @@ def test_tensors_of_mixed_or_whole_number_dtypes_are_refused() -> None:
     with pytest.raises(CheckpointError, match="int64"):
         DRSformer.from_state_dict({name: tensor.long() for name, tensor in tensors.items()})
     with pytest.raises(
-        CheckpointError, match=r"^params is no tensor but a dict: give the dict of the network's own"
+        CheckpointError, match=r"^params is no tensor \(it is a dict\): give the dict of the network's own"
     ):
-        DRSformer.from_state_dict({"params": tensors})  # type: ignore[dict-item]
+        DRSformer.from_state_dict({"params": dict(tensors)})  # type: ignore[dict-item]

@@ -1,0 +1,77 @@
+"""What all displays of a run have in common: safe lines, failures, a line that moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.text import Text
+
+from drsformer_cli.cli.words import printable, sentence
+from drsformer_cli.jobs.events import Failed
+
+D = TypeVar("D")
+Make = Callable[[Console], D]
+
+
+class Sums(Protocol):
+    """What a display needs of the sums of a run."""
+
+    @property
+    def failures(self) -> Sequence[Failed]:
+        """Return what failed."""
+
+
+class Screen:
+    """Writes about a run to a console. A context manager, within which `progress` moves if there is any."""
+
+    progress: Progress | None = None
+
+    def __init__(self, console: Console, sums: Sums, *, verbose: bool = False) -> None:
+        self.console, self._sums, self.verbose = console, sums, verbose
+
+    def end(self) -> None:
+        """Say why each failed one did."""
+        for failure in self._sums.failures:
+            self.line(f"derain: {failure_line(failure)}")
+            self.details(failure)
+
+    def details(self, failure: Failed) -> None:
+        """Write the traceback of a failure that nobody expected, with -v."""
+        if self.verbose and failure.details:
+            for line in failure.details.rstrip().split("\n"):
+                self.line(f"  {line}")
+
+    def line(self, text: str) -> None:
+        """Write one line as it is: no markup, no wrapping, no control characters."""
+        self.console.print(Text(printable(text)), soft_wrap=True)
+
+    def __enter__(self) -> Screen:
+        if self.progress is not None:
+            self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the console as it was."""
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def failure_line(failure: Failed) -> str:
+    """Return why an input failed, its name first unless the reason has it."""
+    name = failure.task.name
+    return sentence(failure.reason if name in failure.reason else f"{name}: {failure.reason}")
+
+
+def choose(silent: Make[D], live: Make[D], plain: Make[D], *, quiet: bool) -> D:
+    """Return the display that standard error bears: nothing, a line that moves, or plain lines."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    if quiet:
+        return silent(console)
+    moves = console.is_terminal and not console.is_dumb_terminal
+    return live(console) if moves else plain(console)
