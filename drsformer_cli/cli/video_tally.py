@@ -21,6 +21,7 @@ from drsformer_cli.jobs.film_events import (
     Progress,
     SegmentDone,
 )
+from drsformer_cli.jobs.film_naming import NO_FILM
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.media.discover import OUTSIDE
@@ -155,7 +156,7 @@ class FilmTally:
             parts.append(f"{len(self.failures)} failed")
         parts += left_out(self.left_out)
         text = ", ".join(parts)
-        if not self.total and self.left_out:
+        if not self.total and self.left_out[NO_FILM]:
             text += "; pictures are for derain without the word video"
         if self.done and self._first is not None:
             worked = time.perf_counter() - self._first

@@ -50,7 +50,10 @@ def film(folder: Path, name: str, size: int = 1000) -> Task:
 
 
 def plan(task: Task, frames: int | None = 100) -> Any:
-    return SimpleNamespace(task=task, frames=frames, notes=["known"], words=lambda: ["all", "of it"])
+    size = SimpleNamespace(width=4, height=3)
+    return SimpleNamespace(
+        task=task, frames=frames, film=size, notes=["known"], words=lambda: ["all", "of it"]
+    )
 
 
 def started(task: Task, frames: int | None = 100, earlier: int = 0) -> FilmStarted:
@@ -155,7 +158,7 @@ def test_a_line_that_moves_goes_away(clock: Clock, tmp_path: Path, monkeypatch: 
     console = Console(file=text, width=100, markup=False, highlight=False, force_terminal=True)
     display = LiveFilmDisplay(console, tally)
     seen: list[dict[str, Any]] = []
-    monkeypatch.setattr(display._progress, "update", lambda _bar, **fields: seen.append(fields))
+    monkeypatch.setattr(display.progress, "update", lambda _bar, **fields: seen.append(fields))
     with display:
         for event in (started(task), advance(10, 10), make(FilmAssembling, plan=plan(task)), done(task)):
             clock.now += 1
