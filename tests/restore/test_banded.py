@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
@@ -228,3 +228,14 @@ def test_windows_do_not_change_what_bf16_sees() -> None:
     rainy = torch.rand((1, 3, 48, 64), generator=torch.Generator().manual_seed(2))
     whole, cut = (restored(network, rainy, torch.bfloat16, window=window) for window in (None, (16, 24)))
     assert difference(cut, whole) < 3e-2
+
+
+def test_a_network_with_all_that_can_be_switched_on() -> None:
+    """What a model has and the engine or the oracle forgets is found, though no case draws it yet."""
+    switches = {each.name: True for each in fields(DRSformerConfig) if each.type == "bool"}
+    config = DRSformerConfig(dim=4, blocks=(1,) * 4, heads=(1,) * 4, hidden=(5,) * 4, **switches)  # type: ignore[arg-type]
+    network = random_network(config, 3)
+    rainy = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(4), dtype=torch.double)
+    expected = network(rainy)
+    assert difference(restored(network, rainy), expected) < EXACT
+    assert difference(literally(network, rainy)[0], expected) < EXACT
