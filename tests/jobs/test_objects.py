@@ -78,7 +78,8 @@ def test_done_and_noted(bucket: Bucket) -> None:
 
 def test_done_again_when_anything_differs(bucket: Bucket) -> None:
     done(bucket, task())
-    assert RemoteStore({**SETTINGS, "format": "png"}).decide(task()) == Decision(replace=True)
+    other = RemoteStore({**SETTINGS, "format": "png"})
+    assert other.decide(task()) == Decision(replace=True, again="format as it comes -> png")
     assert RemoteStore({"model": "m"}).decide(task()) == Decision(skip=DONE_BEFORE)
     bucket.times["b/in/a.png"] = 6.0  # the content vouches for it
     assert store().decide(task()) == Decision(skip=DONE_BEFORE)

@@ -89,7 +89,7 @@ def test_it_decides_by_its_manifest(task: Task) -> None:
     assert FolderStore([task], {"model": "other"}).damaged_lines == 0
     other = FolderStore([task], {"model": "other"})
     other.look()
-    assert other.decide(task) == Decision(replace=True)
+    assert other.decide(task) == Decision(replace=True, again="another model")
 
 
 def test_no_input_is_ever_replaced(task: Task) -> None:
