@@ -14,7 +14,7 @@ from typing import Any
 from drsformer_cli.errors import OutputError, StorageError, UsageError
 from drsformer_cli.jobs.manifest import STEM, Input, Manifest, Record, unchanged
 from drsformer_cli.jobs.naming import Task, absolute, from_here, real
-from drsformer_cli.media.discover import OUTPUT, OUTPUT_FOLDER, Discovery, Source, reason_by_name
+from drsformer_cli.media.discover import NO_PICTURE, OUTPUT, OUTPUT_FOLDER, Discovery, Source, reason_by_name
 from drsformer_cli.media.remote import look, read
 
 BAD_MANIFEST = "manifest that cannot be read"
@@ -198,9 +198,9 @@ def refuse_pictures_inside(root: Path, folder: Path, found: Discovery | None = N
     for place, folders, files in os.walk(inner):
         folders[:] = [name for name in folders if not reason_by_name(name, True, found)]
         if any(not reason_by_name(name, False, found) for name in files):
-            at = from_here(absolute(place))
+            at, what = from_here(absolute(place)), "pictures" if found.other == NO_PICTURE else "films"
             raise UsageError(
-                f"-o {folder} lies in {root}, and the pictures in {at} would be left out: choose another -o."
+                f"-o {folder} lies in {root}, and the {what} in {at} would be left out: choose another -o."
             )
 
 

@@ -68,7 +68,7 @@ def test_a_file_url_is_a_path(derain: Command, clip: Path) -> None:
 def test_results_do_not_go_among_other_films(derain: Command, clips: Path) -> None:
     refused = derain("video", "clips", "-o", "clips/deep")
     assert refused.status == 2
-    assert f"-o {Path('clips/deep')} lies in clips, and the pictures in" in refused.err
+    assert f"-o {Path('clips/deep')} lies in clips, and the films in" in refused.err
 
 
 def test_a_folder(derain: Command, clips: Path, tiny: Path) -> None:

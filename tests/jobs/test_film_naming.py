@@ -71,6 +71,9 @@ def test_places_that_are_none(inputs: list[str], output: str | None, words: str)
 def test_the_folder_of_results_is_not_searched(here: Path) -> None:
     (here / "in" / "out").mkdir()
     (here / "in" / "out" / "b.mkv").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"-o in.out lies in in, and the films in in.out would be left out"):
+        find_films(["in"], "in/out")
+    finish(here / "in" / "out", "a.mp4")
     found = find_films(["in"], "in/out")
     assert [task.name for task in found.tasks] == ["in/b.mkv", "in/deep/c.avi", "in/deep/c.avi.mkv"]
     assert found.left_out["output folder"] == 1
