@@ -34,7 +34,7 @@ QUICK_SECONDS = 5.0
 
 
 class Terms(Protocol):
-    """What the plan for a film rests on: a restorer, or workers that have one each."""
+    """What the plan for one film rests on: a restorer, or workers that have one each."""
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from drsformer_cli.errors import SetupError
+from drsformer_cli.errors import SetupError, UnreadableError
 from drsformer_cli.jobs.dispatch import WorkerLostError
 from drsformer_cli.jobs.events import Failed
 from drsformer_cli.jobs.film_crew import FilmCrew
@@ -139,6 +139,7 @@ class AllottedFilm:
         worker = crew.next_worker()
         number = self._next(worker)
         words = {**crew.keywords(), "folder": str(absolute(self.job.work.folder))}
+        words["limit"] = words["limit"] if self.job.limit is None else self.job.limit
         errand = self._picture(words) if self.job.plan.as_picture else self._segment(number, words)
         self._out[errand.number] = number
         self._last[worker] = number
@@ -207,7 +208,11 @@ class AllottedFilm:
         if certain:
             self._certain.add(errand.segment)
         if outcome.record is not None:
-            self.job.work.take(outcome.record, errand.place)
+            try:
+                self.job.take(outcome.record, errand.place)
+            except UnreadableError:  # nobody knows of which film its pictures are
+                errand.forget()
+                raise
         if outcome.ending is not None:
             self._endings[errand.segment] = outcome.ending
         self._settle()
@@ -221,8 +226,10 @@ class AllottedFilm:
                 raise ChangedError
             self._in_turn()
         for number, ending in self._endings.items():
-            if ending.count == work.count and number in (len(work.segments) - 1, len(work.segments)):
-                work.close(ending)
+            if number not in (len(work.segments) - 1, len(work.segments)):
+                continue
+            if ending.count == work.count or number in self._certain:
+                self.job.close(ending)
 
     def _in_turn(self) -> None:
         """Ask for no more segments by their times."""
@@ -259,7 +266,7 @@ class AllottedFilm:
             content=made.read_sha256,
         )
         count = len(made.sizes)
-        yield FilmDone(plan, record, Sums(count, 0, 0, 0, 0, made.seconds), count, made.seconds)
+        yield FilmDone(plan, record, Sums(count, 0, 0, 0, made.repeated, made.seconds), count, made.seconds)
 
 
 def _absolute(plan: FilmPlan) -> FilmPlan:

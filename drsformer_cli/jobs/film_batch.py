@@ -9,13 +9,19 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from drsformer_cli.errors import OutputError, SetupError, UsageError
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film import FilmLoop, FilmModel
-from drsformer_cli.jobs.film_events import FilmAssembling, FilmDone, FilmEvent, FilmStarted, Progress
+from drsformer_cli.jobs.film_events import (
+    FilmAssembling,
+    FilmDone,
+    FilmEvent,
+    FilmStarted,
+    Progress,
+    SegmentDone,
+)
 from drsformer_cli.jobs.film_finish import Sums, deliver
 from drsformer_cli.jobs.film_job import FilmJob
 from drsformer_cli.jobs.film_plan import FilmPlan, Wish, plan_film
@@ -23,6 +29,7 @@ from drsformer_cli.jobs.film_record import differences, without_memory
 from drsformer_cli.jobs.film_work import sweep_work
 from drsformer_cli.jobs.manifest import Manifest, Record, plain
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.pipeline import restore_each
 from drsformer_cli.jobs.resume import Decision, decide, file_ids
 from drsformer_cli.media.files import write_atomically
 from drsformer_cli.media.video_frames import RUN_UP, ChangedError, Ending, Known, Shot, shots
@@ -120,13 +127,16 @@ class FilmBatch(Films):
             ending, ahead = Ending(), min(work.ahead, default=None)
             until = None if ahead is None else ahead * plan.segment
             pictures = missing(plan, work.known(RUN_UP), work.count, until, ending)
-            with FilmLoop(plan, self._model, pictures, work, plan.segment) as loop:
-                yield from loop
+            done, fresh = work.done, job.fresh
+            with FilmLoop(plan, self._model, pictures, job, plan.segment) as loop:
+                for step in loop:  # which knows of one gap only
+                    if isinstance(step, Progress):
+                        yield Progress(done + step.fresh, fresh + step.fresh, plan)
+                    else:
+                        yield SegmentDone(work.done, plan)
             work.settle()
             if ending.count is not None:
-                work.close(ending)
-                if not work.complete:  # another run saw another end
-                    raise ChangedError
+                job.close(ending)
 
     def _animation(self, job: FilmJob) -> Iterator[FilmEvent]:
         """Restore a GIF at once, as the picture file it is: delays, loop and transparency are its own."""
@@ -139,32 +149,34 @@ class FilmBatch(Films):
         picture = decode(data, plan.task.name)
         clean: list[NDArray[Any]] = []
         ways: list[dict[str, Any]] = []
-        repeated, before = 0, None
-        for frame in picture.frames:
-            if before is not None and np.array_equal(before, frame):
-                clean.append(clean[-1])
-                repeated += 1
-            else:
-                restored, way = self._model.restore(frame)
-                clean.append(restored)
-                ways += [way] if way not in ways else []
-            before = frame
+        repeated, model_seconds = 0, 0.0
+        each = restore_each(self._model, picture)
+        while True:
+            start = time.perf_counter()
+            restored, way = next(each, (None, None))
+            model_seconds += time.perf_counter() - start
+            if restored is None:
+                break
+            clean.append(restored)
+            repeated += way is None
+            ways += [way] if way is not None and way not in ways else []
             yield Progress(len(clean), len(clean), plan)
         yield FilmAssembling(plan)
         finished = job.work.folder / "film.gif"
         write_atomically(finished, encode(picture, clean), replace=True)
-        seconds = time.perf_counter() - clock
+        model_seconds = round(model_seconds, 4)
         record = deliver(
             plan,
             finished,
             settings=job.settings,
             how=ways,
-            seconds=seconds,
+            seconds=model_seconds,
             notes=picture.notes,
             replace=job.replace,
             content=content,
         )
-        yield FilmDone(plan, record, Sums(len(clean), 0, 0, 0, repeated, seconds), len(clean), seconds)
+        sums = Sums(len(clean), 0, 0, 0, repeated, model_seconds)
+        yield FilmDone(plan, record, sums, len(clean), time.perf_counter() - clock)
 
 
 def missing(

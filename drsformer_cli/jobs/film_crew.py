@@ -1,4 +1,4 @@
-"""Workers that make segments, seen from the caller: as one model, and as hands for one errand or another."""
+"""Workers that make segments, seen from the caller: as a model for each film, and as hands for errands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.dispatch import Dispatcher, WorkerLostError
+from drsformer_cli.jobs.film_signals import Held
 from drsformer_cli.jobs.film_worker import SizeErrand
 from drsformer_cli.jobs.hands import Errand, Hands
 from drsformer_cli.jobs.worker import Facts, FileErrand
@@ -20,12 +21,11 @@ Returned = list[tuple[Any, Any]]
 
 
 class FilmCrew:
-    """Workers that make segments. It answers as a model does where plans are asked for. A context manager."""
+    """Workers that make segments. A context manager."""
 
     def __init__(self, hands: Hands) -> None:
         self._dispatcher = Dispatcher(hands, agree=self._agree, forget=_forget, depth=DEPTH)
         self._facts: Facts | None = None
-        self._limit: int | None = None
         self._numbers = itertools.count()
         self._plans: dict[tuple[tuple[int, int], int | None], dict[str, Any]] = {}
         self._back: Returned = []
@@ -33,8 +33,6 @@ class FilmCrew:
     def start(self) -> FilmCrew:
         """Wait for the first worker. Raises SetupError."""
         self._dispatcher.start()
-        assert self._facts is not None
-        self._limit = self._facts.limit
         return self
 
     @property
@@ -58,21 +56,27 @@ class FilmCrew:
         assert self._facts is not None
         return self._facts.settings
 
-    def go_on_as(self, plan: Mapping[str, Any]) -> None:
-        """Rest all plans on the memory limit of an earlier one, or on the first worker's if that is less."""
-        limit = plan.get("limit")
-        if isinstance(limit, int) and limit > 0:
-            self._limit = min(limit, self._limit or limit)
+    @property
+    def limit(self) -> int:
+        """Return the memory in bytes that plans rest on: the first worker's."""
+        assert self._facts is not None
+        return self._facts.limit
 
-    def describe(self, height: int, width: int) -> dict[str, Any]:
-        """Return how pictures of this size are done, as a worker says. Raises SetupError."""
-        key = (height, width), self._limit
+    def describe(self, size: tuple[int, int], limit: int, held: Held) -> dict[str, Any]:
+        """Return how pictures of (height, width) pixels are done within a limit, as a worker says.
+
+        What comes back meanwhile is kept for `wait`; signals that `held` holds back are raised between two
+        waits, when nothing can get lost. Raises SetupError.
+        """
+        key = size, limit
         if key not in self._plans:
             while not self._dispatcher.has_room():
+                held.check()
                 self.idle()
-            errand = SizeErrand(next(self._numbers), size=key[0], limit=self._limit)
+            errand = SizeErrand(next(self._numbers), size=size, limit=limit)
             self._dispatcher.give(errand)
             while key not in self._plans:
+                held.check()
                 for done, outcome in self._dispatcher.wait():
                     if done.number != errand.number:
                         self._back.append((done, outcome))
@@ -97,7 +101,7 @@ class FilmCrew:
     def keywords(self) -> dict[str, Any]:
         """Return what all errands for a file have: a number, a hidden name, the memory limit."""
         name = partial_name(secrets.token_hex(8))
-        return {"number": next(self._numbers), "temporary": name, "limit": self._limit}
+        return {"number": next(self._numbers), "temporary": name, "limit": self.limit}
 
     def give(self, errand: Errand) -> None:
         """Hand out an errand, for which there is room."""
@@ -118,6 +122,29 @@ class FilmCrew:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class FilmTerms:
+    """The crew as the model of one film, which may rest on another memory limit than the films beside it."""
+
+    def __init__(self, crew: FilmCrew, held: Held) -> None:
+        self._crew, self._held, self._limit = crew, held, crew.limit
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of all workers' models."""
+        return self._crew.settings
+
+    def go_on_as(self, plan: Mapping[str, Any]) -> None:
+        """Rest the film on the memory limit of an earlier plan, or on the first worker's if that is less."""
+        limit = plan.get("limit")
+        if isinstance(limit, int) and limit > 0:
+            self._limit = min(limit, self._crew.limit)
+
+    def describe(self, height: int, width: int) -> dict[str, Any]:
+        """Return how pictures of this size are done, as a worker says. Raises SetupError."""
+        with self._held.covered():
+            return self._crew.describe((height, width), self._limit, self._held)
 
 
 def _forget(errand: Errand) -> None:

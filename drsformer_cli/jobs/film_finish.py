@@ -129,10 +129,7 @@ def deliver(
     path = plan.film.path
     status = path.stat()
     if sha256_of(path) != content:
-        raise UnreadableError(
-            f"{path} was changed while it was restored, and no result is written: put it back and run it "
-            "again, or give --overwrite to begin anew."
-        )
+        raise changed(path)
     result = Result(finished.stat().st_size, 0, sha256_of(finished))
     source = Input(input_path(task), status.st_size, status.st_mtime_ns, content)
     with closing(_writer(task.folder)) as manifest:
@@ -145,6 +142,14 @@ def deliver(
         )
         manifest.finish(record)
     return record
+
+
+def changed(path: Path) -> UnreadableError:
+    """Return what is said of a source that is another one than that with which its work began."""
+    return UnreadableError(
+        f"{path} was changed while it was restored, and no result is written: put it back and run it "
+        "again, or give --overwrite to begin anew."
+    )
 
 
 def _writer(folder: Path) -> Manifest:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from drsformer_cli.errors import UnreadableError
 from drsformer_cli.jobs.film import Terms
 from drsformer_cli.jobs.film_events import FilmAssembling, FilmDone, FilmStarted
-from drsformer_cli.jobs.film_finish import Sums, assemble, deliver
+from drsformer_cli.jobs.film_finish import Sums, assemble, changed, deliver
 from drsformer_cli.jobs.film_plan import FilmPlan
-from drsformer_cli.jobs.film_record import identity_of
+from drsformer_cli.jobs.film_record import SegmentRecord, identity_of
 from drsformer_cli.jobs.film_work import Work
 from drsformer_cli.jobs.manifest import plain
+from drsformer_cli.media.video_frames import Ending
 
 
 class FilmJob:
@@ -32,7 +34,9 @@ class FilmJob:
         self.replace = replace
         self._terms, self._anew = terms, anew
         self._words: tuple[str, ...] = ()
-        self._content = ""
+        self._input: dict[str, Any] = {}
+        self._seen: tuple[int, int] | None = None
+        self.limit: int | None = None  # the memory in bytes that its plan rests on, once it is begun
         self._begun, self._clock = 0, time.perf_counter()
 
     def __enter__(self) -> FilmJob:
@@ -49,7 +53,8 @@ class FilmJob:
         words = [*self.plan.notes, *self._words]
         if lost:
             words.append("what an earlier run had begun does not go with this one, and is done again")
-        self._content = head["input"]["sha256"]
+        self._input, self._seen = head["input"], None
+        self.limit = head["plan"].get("limit")
         self._begun, self._clock = self.work.done, time.perf_counter()
         return FilmStarted(self.plan, self._begun, tuple(words))
 
@@ -64,16 +69,58 @@ class FilmJob:
         return head
 
     def start_over(self) -> None:
-        """Throw all segments away: the film does not show their pictures. Raises UnreadableError again."""
+        """Throw all segments away: the film does not show their pictures.
+
+        Raises UnreadableError the second time, and where that is no wonder, since the film was changed: what
+        is done goes with what it was.
+        """
+        self.check_source()
         if self._words:
             raise UnreadableError(
                 f"{self.plan.film.path} does not show the same pictures whenever it is read."
             )
+        whose = "an earlier run restored" if self._begun else "were restored"
         self._words = (
-            f"the film does not show again the {self.work.count} pictures that an earlier run "
-            "restored: they are done again",
+            f"the film does not show again the {self.work.count} pictures that {whose}: they are done again",
         )
         self.work.wipe()
+
+    def check_source(self) -> None:
+        """Raise UnreadableError if the film is no longer the one begun with, OSError if it is gone."""
+        path = self.plan.film.path
+        status = path.stat()
+        now = status.st_size, status.st_mtime_ns
+        if now == self._seen:
+            return
+        if identity_of(path, self._input)["sha256"] != self._input["sha256"]:
+            raise changed(path)
+        self._seen = now
+
+    # ---- what is done, seen by whoever makes segments
+
+    @property
+    def count(self) -> int:
+        """How many pictures stand finished before what comes next."""
+        return self.work.count
+
+    def next_file(self) -> str:
+        """Return the name of the segment that comes next."""
+        return self.work.next_file()
+
+    def add(self, record: SegmentRecord, data: bytes) -> None:
+        """Keep the segment that comes next. Raises StorageError, OutputError, and as `check_source` does."""
+        self.check_source()
+        self.work.add(record, data)
+
+    def take(self, record: SegmentRecord, staged: Path) -> None:
+        """Keep a segment that a worker has written. Raises what `add` does."""
+        self.check_source()
+        self.work.take(record, staged)
+
+    def close(self, ending: Ending) -> None:
+        """Keep how the film ends. Raises ChangedError if other pictures are there, and as `check_source`."""
+        self.check_source()
+        self.work.close(ending)
 
     @property
     def fresh(self) -> int:
@@ -104,7 +151,7 @@ class FilmJob:
             seconds=sums.seconds,
             notes=[*plan.notes, *self.notes, *sums.notes(), *unlike],
             replace=self.replace,
-            content=self._content,
+            content=self._input["sha256"],
         )
         fresh = self.fresh
         work.remove()

@@ -131,9 +131,11 @@ def unlike(output: Path, count: int, earlier: Mapping[str, Any], now: Mapping[st
     old, new = ({key: each.get(key, {}) for key in ("settings", "plan")} for each in (earlier, now))
     names = list(dict.fromkeys(differences(old, new)))
     words = f" ({', '.join(names)})" if names else ""
+    threads = earlier.get("plan", {}).get("threads") if isinstance(earlier.get("plan"), dict) else None
+    how = f" (OMP_NUM_THREADS={threads})" if "threads" in names and isinstance(threads, int) else ""
     return (
-        f"{have} with other settings{words}: give those again to go on there, another -o, or --overwrite "
-        "to begin anew."
+        f"{have} with other settings{words}: give those again{how} to go on there, another -o, or "
+        "--overwrite to begin anew."
     )
 
 

@@ -65,6 +65,17 @@ class Held:
         finally:
             self._exposed = False
 
+    @contextmanager
+    def covered(self) -> Iterator[None]:
+        """Hold signals back within `exposed`: what the block does must not be broken off anywhere."""
+        before, self._exposed = self._exposed, False
+        try:
+            yield
+        finally:
+            self._exposed = before
+        if before:
+            self.check()
+
     def _take(self, number: int, frame: FrameType | None) -> None:
         second = self._noted is not None
         self._noted = number

@@ -14,7 +14,7 @@ from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film_allot import AllottedFilm
 from drsformer_cli.jobs.film_batch import Films
-from drsformer_cli.jobs.film_crew import FilmCrew, Returned
+from drsformer_cli.jobs.film_crew import FilmCrew, FilmTerms, Returned
 from drsformer_cli.jobs.film_events import FilmEvent
 from drsformer_cli.jobs.film_job import FilmJob
 from drsformer_cli.jobs.film_plan import Wish
@@ -89,7 +89,8 @@ class FilmSpread(Films):
         if decision.skip is not None:
             self.sweep(plan)
             return Skipped(task, decision.skip)
-        job = FilmJob(plan, self._crew, replace=decision.replace, anew=self._overwrite)
+        terms = FilmTerms(self._crew, self._held)
+        job = FilmJob(plan, terms, replace=decision.replace, anew=self._overwrite)
         stack.enter_context(job)
         film = AllottedFilm(job)
         started = film.begin()

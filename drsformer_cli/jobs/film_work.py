@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -42,7 +41,7 @@ from drsformer_cli.media.files import (
     unwritable,
     write_atomically,
 )
-from drsformer_cli.media.video_frames import PROOF, Ending, Known
+from drsformer_cli.media.video_frames import PROOF, ChangedError, Ending, Known
 
 MANIFEST = "manifest.jsonl"
 LOCK = "lock"
@@ -55,7 +54,7 @@ def sweep_work(output: Path, settings: Mapping[str, Any]) -> None:
     """
     work = Work(output)
     if work.folder.is_dir():
-        with suppress(StorageError), work:
+        with suppress(StorageError, OutputError), work:
             earlier = work.earlier_head().get("settings", {})
             if not work.earlier_count() or without_memory(earlier) == without_memory(settings):
                 work.wipe()
@@ -74,12 +73,12 @@ class Work:
         self._lock = FileLock(self.folder / LOCK)
 
     def __enter__(self) -> Work:
-        """Take the folder. Raises StorageError if another run has it, OutputError if it cannot be made."""
+        """Take the folder. Raises OutputError if another run has it or it cannot be made, StorageError."""
         make_folder(self.folder)
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
-            raise StorageError(
+            raise OutputError(
                 f"another run of derain{holder(self.folder / LOCK)} works on {self.output}: wait for its "
                 "end, or give another -o."
             ) from None
@@ -95,14 +94,26 @@ class Work:
         """
         taken_up = self._begun or not (self.folder / MANIFEST).exists()
         empty = taken_up and not self.segments and not self.ahead
-        if empty:
-            for path in self.folder.iterdir():
-                if path.name != LOCK:
-                    with suppress(OSError):
-                        path.unlink()
+        if not empty:
+            self._lock.release()
+            return
+        self._clear()
+        lock = self.folder / LOCK
+        with suppress(OSError):  # while it is held: whoever takes it next makes another
+            lock.unlink()
         self._lock.release()
-        if empty:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            if os.name == "nt":  # a file that is open stays there, so nobody else's can be removed
+                lock.unlink(missing_ok=True)
+        with suppress(OSError):  # another run has begun there
+            self.folder.rmdir()
+
+    def _clear(self) -> None:
+        """Remove all but the lock."""
+        for path in self.folder.iterdir():
+            if path.name != LOCK:
+                with suppress(OSError):  # a folder that somebody made here is not ours to remove
+                    path.unlink()
 
     # ---- going on
 
@@ -143,10 +154,7 @@ class Work:
         """Throw all finished segments away; the manifest goes first, so that none is missed in it."""
         self._forget()
         (self.folder / MANIFEST).unlink(missing_ok=True)
-        for path in self.folder.iterdir():
-            if path.name != LOCK:
-                with suppress(OSError):
-                    path.unlink()
+        self._clear()
 
     def _lines(self) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = []
@@ -184,6 +192,8 @@ class Work:
                     self.ahead[record.number] = record
         self.settle()
         self.ahead = {number: one for number, one in self.ahead.items() if one.before is not None}
+        if not self.complete:
+            self.end = None  # it is looked for again when all before it is there
 
     def _forget(self) -> None:
         self.segments, self.ahead, self.end = [], {}, None
@@ -261,7 +271,12 @@ class Work:
         return None
 
     def close(self, ending: Ending) -> None:
-        """Enter how the film ends, once that has been seen. Raises StorageError."""
+        """Enter how the film ends, once that has been seen.
+
+        Raises StorageError, and ChangedError for an end that is not that of the finished segments.
+        """
+        if ending.count != self.count:
+            raise ChangedError
         if self.end is None:
             self._enter({"end": asdict(ending)})
             self.end = ending

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -101,8 +102,7 @@ class FilmWorker:
 
     def __init__(self, model: Any) -> None:
         self._model = _InOneThread(model)
-        self._pictures = Worker(self._model)
-        self._limit: int | None = None
+        self._pictures = Worker(self._model.resting_on(None))
         self._next, self._turn = threading.Lock(), threading.Lock()
         self._reading = threading.Lock()
         self._cursor: _Cursor | None = None
@@ -117,8 +117,7 @@ class FilmWorker:
         if isinstance(errand, PictureErrand):
             return self._pictures.do(errand)
         if isinstance(errand, SizeErrand):
-            self._rest_on(errand.limit)
-            return self._model.describe(*errand.size)
+            return self._model.resting_on(errand.limit).describe(*errand.size)
         assert isinstance(errand, SegmentErrand)
         try:
             return self._make(errand)
@@ -131,20 +130,15 @@ class FilmWorker:
             errand.forget()
             return Refused(*words_for(error))
 
-    def _rest_on(self, limit: int | None) -> None:
-        if limit is not None and limit != self._limit:
-            self._model.go_on_as({"limit": limit})
-            self._limit = limit
-
     def _make(self, errand: SegmentErrand) -> SegmentMade:
         shelf = _Place(errand)
-        loop = FilmLoop(errand.plan, self._model, self._read(errand, shelf), shelf, errand.size)
+        model = self._model.resting_on(errand.limit)
+        loop = FilmLoop(errand.plan, model, self._read(errand, shelf), shelf, errand.size)
         with ExitStack() as stack, ExitStack() as turn:
             with self._next:  # who reads first has the model first: else each would wait for the other
                 stack.enter_context(loop)
                 shelf.reads.wait()
                 turn.enter_context(self._turn)
-            self._rest_on(errand.limit)
             for step in loop:
                 if isinstance(step, Progress) and step.fresh == errand.size:
                     turn.close()  # it is being encoded to its end; the model is free for the next
@@ -249,11 +243,29 @@ class _Place:
 
 
 class _InOneThread:
-    """A model that always computes in the same thread, whoever asks."""
+    """A model that always computes in the same thread, whoever asks.
+
+    Those who ask may each rest on a memory limit of their own: films that are in work side by side may have
+    been begun with different ones.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._thread = ThreadPoolExecutor(1, "model")
+        self._own = int(model.limit)
+        self._limit: int | None = None
+
+    def resting_on(self, limit: int | None) -> _InOneThread:
+        """Return the same model, in the same thread, on a limit in bytes; None is the model's own."""
+        other = copy(self)
+        other._limit = limit
+        return other
+
+    def _do(self, ask: Callable[..., Any], *words: Any) -> Any:
+        self._model.limit = self._own
+        if self._limit is not None:
+            self._model.go_on_as({"limit": self._limit})
+        return ask(*words)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -264,18 +276,20 @@ class _InOneThread:
     @property
     def limit(self) -> int:
         """Return the memory that it may use, in bytes."""
-        return int(self._model.limit)
+        return self._own if self._limit is None else min(self._own, self._limit)
 
     def restore(self, rainy: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
         """See `FilmModel.restore`."""
-        clean: tuple[NDArray[Any], dict[str, Any]] = self._thread.submit(self._model.restore, rainy).result()
+        clean: tuple[NDArray[Any], dict[str, Any]] = self._thread.submit(
+            self._do, self._model.restore, rainy
+        ).result()
         return clean
 
     def describe(self, height: int, width: int) -> dict[str, Any]:
         """See `FilmModel.describe`."""
-        words: dict[str, Any] = self._thread.submit(self._model.describe, height, width).result()
+        words: dict[str, Any] = self._thread.submit(self._do, self._model.describe, height, width).result()
         return words
 
     def go_on_as(self, plan: Mapping[str, Any]) -> None:
-        """See `FilmModel.go_on_as`."""
-        self._thread.submit(self._model.go_on_as, plan).result()
+        """Rest further plans on the memory limit of an earlier one, or on the model's own if that is less."""
+        self._limit = plan.get("limit", self._limit)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from drsformer_cli.errors import SetupError
@@ -63,17 +64,37 @@ class _Fault:
 _Passing = Skipped | Failed
 
 
+def restore_each(model: Model, picture: Picture) -> Iterator[tuple[NDArray[Any], dict[str, Any] | None]]:
+    """Restore one frame after the other; yield each, and how it was done.
+
+    One that is equal to the frame before is not computed again: then how is None.
+    """
+    before, clean = None, None
+    for frame in picture.frames:
+        plan = None
+        if clean is None or before is None or not np.array_equal(before, frame):
+            clean, plan = model.restore(frame)
+        before = frame
+        yield clean, plan
+
+
 def restore_frames(
     model: Model, picture: Picture
-) -> tuple[list[NDArray[Any]], dict[str, Any] | list[dict[str, Any]]]:
-    """Restore all frames; return them and how it was done, a list where not all were done alike."""
-    frames, plans = [], []
-    for frame in picture.frames:
-        restored, plan = model.restore(frame)
+) -> tuple[list[NDArray[Any]], dict[str, Any] | list[dict[str, Any]], int]:
+    """Restore all frames; return them, how it was done, and how many were equal to the one before.
+
+    How is a list where not all were done alike.
+    """
+    frames: list[NDArray[Any]] = []
+    plans: list[dict[str, Any]] = []
+    repeated = 0
+    for restored, plan in restore_each(model, picture):
         frames.append(restored)
-        if plan not in plans:
+        if plan is None:
+            repeated += 1
+        elif plan not in plans:
             plans.append(plan)
-    return frames, plans[0] if len(plans) == 1 else plans
+    return frames, plans[0] if len(plans) == 1 else plans, repeated
 
 
 class Pipeline:
@@ -153,7 +174,7 @@ class Pipeline:
     def _restore(self, loaded: _Loaded) -> _Restored | Failed:
         start = time.perf_counter()
         try:
-            frames, plan = restore_frames(self._model, loaded.picture)
+            frames, plan, _ = restore_frames(self._model, loaded.picture)
         except SetupError:
             raise
         except Exception as error:  # this picture's misfortune must not stop the others

@@ -91,7 +91,10 @@ class PictureErrand(FileErrand):
 
 @dataclass(frozen=True)
 class Finished:
-    """A picture stands complete at the errand's `place`; sizes are (height, width) in pixels, upright."""
+    """A picture stands complete at the errand's `place`; sizes are (height, width) in pixels, upright.
+
+    `repeated` of its frames were equal to the one before.
+    """
 
     read_bytes: int
     read_mtime_ns: int
@@ -102,6 +105,7 @@ class Finished:
     plan: dict[str, Any] | list[dict[str, Any]]
     seconds: float
     notes: list[str]
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -258,7 +262,7 @@ class Worker:
             self._gate.leave(weight)
 
     def _finish(self, errand: PictureErrand, picture: Picture, read: tuple[int, int, str]) -> Finished:
-        frames, plan, seconds = self._thread.submit(self._restore, picture, errand.limit).result()
+        frames, plan, repeated, seconds = self._thread.submit(self._restore, picture, errand.limit).result()
         notes = picture.notes
         data = encode(picture, frames, format=self._format, quality=self._quality)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -276,14 +280,15 @@ class Worker:
             plan=plan,
             seconds=round(seconds, 4),
             notes=list(notes),
+            repeated=repeated,
         )
 
     def _restore(
         self, picture: Picture, limit: int | None
-    ) -> tuple[list[NDArray[Any]], dict[str, Any] | list[dict[str, Any]], float]:
+    ) -> tuple[list[NDArray[Any]], dict[str, Any] | list[dict[str, Any]], int, float]:
         if limit is not None and limit != self._limit:
             self._model.go_on_as({"limit": limit})
             self._limit = limit
         start = time.perf_counter()
-        frames, plan = restore_frames(self._model, picture)
-        return frames, plan, time.perf_counter() - start
+        frames, plan, repeated = restore_frames(self._model, picture)
+        return frames, plan, repeated, time.perf_counter() - start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -323,7 +324,9 @@ def test_a_source_replaced_on_the_way(clip: Path, tmp_path: Path) -> None:
     assert "was changed while it was restored" in failed.reason
     assert not out.exists()
     clip.write_bytes(original)
-    assert restore(clip, out, Negative()).fresh == 0
+    done = restore(clip, out, Negative())
+    assert done.fresh in (25, 35)  # what was finished after that is of nobody knows which film
+    assert done.sums.pictures == 45
 
 
 def test_segments_that_do_not_go_together_are_dropped(
@@ -342,8 +345,10 @@ def test_segments_that_do_not_go_together_are_dropped(
 
 
 def test_two_runs_at_once(clip: Path, tmp_path: Path) -> None:
-    with Work(tmp_path / "out.mp4"), pytest.raises(StorageError, match="another run of derain works on"):
-        events_of(clip, tmp_path / "out.mp4", Negative())
+    with Work(tmp_path / "out.mp4"):
+        (failed,) = events_of(clip, tmp_path / "out.mp4", Negative())
+    assert isinstance(failed, Failed)
+    assert re.match(r"another run of derain \(process \d+ on .+\) works on", failed.reason)
 
 
 def test_equal_pictures_are_restored_once(tmp_path: Path) -> None:

@@ -30,10 +30,10 @@ def work(tmp_path: Path) -> Iterator[Work]:
 
 
 def test_a_folder_of_work_is_for_one_run(tmp_path: Path, work: Work) -> None:
-    with pytest.raises(StorageError, match=r"another run of derain .*works on .*a\.mp4"), Work(work.output):
+    with pytest.raises(OutputError, match=r"another run of derain .*works on .*a\.mp4"), Work(work.output):
         pass
     work.begin({"settings": {}})
-    with pytest.raises(StorageError, match="another run"), Work(work.output):
+    with pytest.raises(OutputError, match="another run"), Work(work.output):
         pass
 
 
