@@ -25,6 +25,16 @@ def sign(lock: Path) -> None:
         lock.write_bytes(f"process {os.getpid()} on {platform.node()}\n".encode("utf-8", "replace"))
 
 
+def is_ours(lock: Path) -> bool:
+    """Tell whether a lock file is empty or signed, so that it can go; False for what cannot be read."""
+    try:
+        with lock.open("rb") as file:
+            data = file.read(512)
+    except OSError:
+        return False
+    return not data or bool(_SIGNED.fullmatch(data))
+
+
 def holder(lock: Path) -> str:
     """Return who holds a lock, such as " (process 4711 on nas)"; "" where that is not to be read."""
     try:

@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from drsformer_cli.errors import StorageError
-from drsformer_cli.jobs.holder import holder, sign
+from drsformer_cli.jobs.holder import holder, is_ours, sign
 from drsformer_cli.jobs.record import (
     INPUT,
     RECORD,
@@ -342,8 +342,10 @@ class Manifest:
         with suppress(OSError):
             if self.path.stat().st_size == 0:
                 self.path.unlink()
+        lock = self.folder / lock_name(self._part)
         with suppress(OSError):  # Windows keeps an open file, and filelock removes it there
-            (self.folder / lock_name(self._part)).unlink()
+            if is_ours(lock):
+                lock.unlink()
         self._lock.release()
         if self._made_folder:
             with suppress(OSError):  # it holds results

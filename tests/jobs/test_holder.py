@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from drsformer_cli.jobs.holder import holder, sign
+from drsformer_cli.jobs.holder import holder, is_ours, sign
+from drsformer_cli.jobs.manifest import Manifest
 
 
 def test_signed(tmp_path: Path) -> None:
@@ -32,6 +33,23 @@ def test_what_somebody_else_wrote(tmp_path: Path, text: str) -> None:
     sign(lock)
     assert lock.read_text() == text
     assert holder(lock) == ""
+
+
+def test_only_ours_goes(tmp_path: Path) -> None:
+    """What a user has under the name of a lock is there after a run, too."""
+    lock = tmp_path / ".derain-manifest.lock"
+    assert not is_ours(lock)
+    for text, ours in (
+        ("", True),
+        ("process 1 on a\n", True),
+        ("mine", False),
+        ("process 1 on a\nmine", False),
+    ):
+        lock.write_text(text)
+        assert is_ours(lock) == ours
+        with Manifest(tmp_path):
+            pass
+        assert lock.exists() != ours
 
 
 def test_a_link(tmp_path: Path) -> None:
