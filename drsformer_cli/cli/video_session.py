@@ -125,6 +125,10 @@ class FilmSession:
         tally = self._tally
         through = f"{tally.ended} of {tally.total} films are through"
         film = tally.current
+        if len(tally.in_work) > 1:
+            done = sum(one.safe for one in tally.in_work)
+            through += f", and {done} pictures of {len(tally.in_work)} others are done"
+            return f"interrupted: {through}; the same command goes on there."
         if film is not None and film.plan.as_picture:
             name = film.plan.task.name
             return f"interrupted: {through}; a GIF is done in one piece, so {name} is begun anew next time."

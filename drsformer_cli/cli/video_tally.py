@@ -92,6 +92,11 @@ class FilmTally:
         return None if self.current is None else self.current.plan
 
     @property
+    def in_work(self) -> list[InWork]:
+        """Return the films that are in work side by side."""
+        return list(self._in_work.values())
+
+    @property
     def ended(self) -> int:
         """Return how many films need no more work in this run."""
         return self.done + self.skipped + len(self.failures)

@@ -20,6 +20,7 @@ from drsformer_cli.cli.video_progress import (
     PlainFilmDisplay,
     display_for,
 )
+from drsformer_cli.cli.video_session import FilmSession
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film import Progress as Advance
 from drsformer_cli.jobs.film_batch import FilmAssembling, FilmDone, FilmStarted
@@ -197,3 +198,18 @@ def test_a_run_in_one_line(clock: Clock, tmp_path: Path) -> None:
     assert gone is not None
     gone.unlink()
     assert FilmTally(tasks, Counter()).all_left() is None
+
+
+def test_what_is_kept_of_several_films(tmp_path: Path) -> None:
+    """Workers have films in work side by side: none of them is left out of the sum."""
+    tasks = [film(tmp_path, name) for name in ("a.mp4", "b.mp4")]
+    tally = FilmTally(tasks, Counter())
+    for task, earlier in zip(tasks, (30, 12), strict=True):
+        tally.take(started(task, earlier=earlier))
+    assert [one.safe for one in tally.in_work] == [30, 12]
+    session = SimpleNamespace(_tally=tally)
+    words = FilmSession._last_word(session)  # type: ignore[arg-type]
+    assert words == (
+        "interrupted: 0 of 2 films are through, and 42 pictures of 2 others are done; "
+        "the same command goes on there."
+    )
