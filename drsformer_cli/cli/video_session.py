@@ -127,7 +127,7 @@ class FilmSession:
         film = tally.current
         if len(tally.in_work) > 1:
             done = sum(one.safe for one in tally.in_work)
-            through += f", and {done} pictures of {len(tally.in_work)} others are done"
+            through += f", and {done} pictures of {len(tally.in_work)} others are kept"
             return f"interrupted: {through}; the same command goes on there."
         if film is not None and film.plan.as_picture:
             name = film.plan.task.name

@@ -210,6 +210,6 @@ def test_what_is_kept_of_several_films(tmp_path: Path) -> None:
     session = SimpleNamespace(_tally=tally)
     words = FilmSession._last_word(session)  # type: ignore[arg-type]
     assert words == (
-        "interrupted: 0 of 2 films are through, and 42 pictures of 2 others are done; "
+        "interrupted: 0 of 2 films are through, and 42 pictures of 2 others are kept; "
         "the same command goes on there."
     )
