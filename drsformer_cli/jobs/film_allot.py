@@ -184,7 +184,16 @@ class AllottedFilm:
                 yield Progress(work.done, self.job.fresh, plan)
                 yield SegmentDone(work.done, plan)
         else:
-            self.fail(outcome)
+            self.fail(self._cause(outcome))
+
+    def _cause(self, outcome: Any) -> Any:
+        """Return why a worker could not do its part: that the film was changed meanwhile, if it was."""
+        if isinstance(outcome, Refused) and not self.job.plan.as_picture:
+            try:
+                self.job.check_source()
+            except (UnreadableError, OSError) as error:
+                return error
+        return outcome
 
     def fail(self, why: Any) -> None:
         """Give the film up, for what a worker says or an error; what is in work of it is waited for."""

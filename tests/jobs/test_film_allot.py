@@ -14,6 +14,7 @@ from drsformer_cli.jobs.film_allot import RUN, AllottedFilm
 from drsformer_cli.jobs.film_job import FilmJob
 from drsformer_cli.jobs.film_plan import Wish, plan_film
 from drsformer_cli.jobs.film_worker import SegmentErrand, SegmentMade
+from drsformer_cli.jobs.worker import Refused
 from drsformer_cli.media.video_frames import PROOF, Ending
 from tests.jobs.films import Negative, task_for
 from tests.media.clips import film
@@ -80,3 +81,19 @@ def test_the_end_is_looked_for_where_only_it_is_missing(tmp_path: Path) -> None:
         errand = allotted.next_errand(crew)  # type: ignore[arg-type]
         assert list(allotted.take(errand, SegmentMade(None, Ending(count=0)))) == []
         assert allotted.over
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_worker_that_cannot_read_a_changed_film(tmp_path: Path, changed: bool) -> None:
+    source = film(tmp_path / "a.mp4", seconds=0.4)
+    plan, crew = plan_film(task_for(source, tmp_path / "b.mp4"), Wish()), Crew()
+    with FilmJob(plan, Negative(), replace=False, anew=False) as job:
+        allotted = AllottedFilm(job)
+        allotted.begin()
+        errand: Any = allotted.next_errand(crew)  # type: ignore[arg-type]
+        if changed:
+            source.write_bytes(source.read_bytes()[:100])
+        assert not list(allotted.take(errand, Refused("InvalidDataError", "cannot be read.", None)))
+    assert allotted.failure is not None
+    reason = f"{source} was changed while it was restored" if changed else "cannot be read."
+    assert allotted.failure.reason.startswith(reason)
