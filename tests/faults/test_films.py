@@ -24,6 +24,18 @@ from tests.media.clips import X264, pattern, run, tone
 
 #: Short segments, so that there are many moments between two.
 SHORT = "from drsformer_cli.jobs import film_plan\nfilm_plan.LEAST = film_plan.MOST = 6\n"
+#: Keeps what workers have made only when told to.
+KEPT = """
+import time
+from pathlib import Path
+from drsformer_cli.jobs import film_allot
+real = film_allot.AllottedFilm._keep
+def keep(self, errand, outcome):
+    while not Path({go!r}).exists():
+        time.sleep(0.01)
+    return real(self, errand, outcome)
+film_allot.AllottedFilm._keep = keep
+"""
 ROOM = 1 << 15  # KiB
 SEGMENTS = 5
 
@@ -48,9 +60,9 @@ def film(nursery: Nursery, model: list[str], tmp_path_factory: pytest.TempPathFa
     return Film(folder / "rainy.mp4", model, (folder / "out.mp4").read_bytes())
 
 
-def restore(nursery: Nursery, film: Film, out: Path, *, before: str = "") -> Child:
+def restore(nursery: Nursery, film: Film, out: Path, *words: str, before: str = "") -> Child:
     out.parent.mkdir(parents=True, exist_ok=True)
-    return nursery.start("video", film.source, "-o", out, *film.words, before=SHORT + before)
+    return nursery.start("video", film.source, "-o", out, *film.words, *words, before=SHORT + before)
 
 
 def segments(out: Path) -> int:
@@ -170,7 +182,7 @@ def test_two_runs(nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path) 
         first = restore(nursery, film, out, before=SLOW.format(go=str(go)))
         wait_for(out.parent / f".{out.name}.derain-work" / MANIFEST)
         second = restore(nursery, film, out).wait()
-        assert second.status == 3
+        assert second.status == 1
         assert re.search(rf"another run of derain \(process {first.pid} on \S+\) works on", second.err)
         go.touch()
         assert first.wait().status == 0
@@ -178,9 +190,12 @@ def test_two_runs(nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path) 
         told.outcome = "second refused, and told who works there"
 
 
+@pytest.mark.parametrize("workers", [False, True], ids=["alone", "workers"])
 @pytest.mark.parametrize("what", sampled(CHANGES, "is rewritten"))
-def test_source(nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path, what: str) -> None:
-    with ledger.trial(f"a film {what} while it is restored") as told:
+def test_source(
+    nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path, what: str, workers: bool
+) -> None:
+    with ledger.trial(f"a film {what} while {'workers restore it' if workers else 'it is restored'}") as told:
         source, other = tmp_path / "rainy.mp4", tmp_path / "other.mp4"
         shutil.copy(film.source, source)
         run(*pattern(1.0, size="32x32", source="smptebars"), *X264, other)
@@ -189,7 +204,8 @@ def test_source(nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path, wh
             tmp_path / "films" / "out.mp4",
             tmp_path / "go",
         )
-        child = restore(nursery, mine, out, before=SLOW.format(go=str(go)))
+        words, before = (("--workers", "2"), KEPT) if workers else ((), SLOW)
+        child = restore(nursery, mine, out, *words, before=before.format(go=str(go)))
         wait_for(out.parent / f".{out.name}.derain-work" / MANIFEST)
         time.sleep(0.05)
         CHANGES[what](source, other)
