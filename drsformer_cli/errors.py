@@ -5,6 +5,7 @@
     ├── InputError                one file cannot be restored; the others can
     │   ├── UnreadableError       damaged, empty, cut short, or not a picture at all
     │   └── UnsupportedError      a whole file of a kind that cannot be kept as it is
+    │       └── TooLargeError     a picture of more pixels than are allowed
     ├── OutputError               one result cannot be written (a file in the way, a name too long)
     └── SetupError                nothing can be done until something outside is mended
         ├── WeightsError          a model is unknown, missing, or cannot be had
@@ -46,6 +47,10 @@ class UnreadableError(InputError):
 
 class UnsupportedError(InputError):
     """The file is sound, but of a kind whose content could not be kept."""
+
+
+class TooLargeError(UnsupportedError):
+    """The file announces more pixels than are allowed. Nothing of them was decoded."""
 
 
 class OutputError(DerainError):

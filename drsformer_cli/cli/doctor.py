@@ -29,6 +29,14 @@ LIBRARIES = (
     "pooch",
     "gdown",
 )
+#: What installs a module whose package is called otherwise.
+PACKAGES = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "pillow_heif": "pillow-heif",
+    "imageio_ffmpeg": "imageio-ffmpeg",
+}
+REINSTALL = "pip install --force-reinstall . in the folder of derain's source"
 
 
 def doctor(
@@ -67,7 +75,8 @@ def _look(check: Callable[[], list[Finding]]) -> list[Finding]:
     try:
         return check()
     except ImportError as error:
-        advice = f"pip install {error.name}" if error.name else "pip install --force-reinstall drsformer-cli"
+        module = (error.name or "").partition(".")[0]
+        advice = f"pip install {PACKAGES.get(module, module)}" if module else REINSTALL
         return [Finding(check.__name__.strip("_"), "broken", str(error), advice)]
 
 
@@ -167,8 +176,7 @@ def _models() -> list[Finding]:
         weights.read(weights.resolve("compact"))
         findings.append(Finding("model compact", "ok", "bundled, sound"))
     except (DerainError, ImportError, OSError) as error:
-        advice = "pip install --force-reinstall drsformer-cli"
-        findings.append(Finding("model compact", "broken", str(error), advice))
+        findings.append(Finding("model compact", "broken", str(error), REINSTALL))
     findings += ailments.cache(folder)
     kept = sorted(file.stem for file in folder.glob("*.safetensors")) if folder.is_dir() else []
     found = f"{folder}: {', '.join(kept) or 'no model downloaded'}"

@@ -228,7 +228,8 @@ def parse_size(text: str) -> int:
         raise UsageError(f"--memory {text} is not a size: give a number with a unit, such as 4G or 800M.")
     size = int(float(match[1]) * (1 << _UNITS[match[2].upper()] if match[2] else 1))
     if size < LEAST_MEMORY:
-        meant = "give a size such as 4G or 800M." if match[2] else f"did you mean {match[1]}G?"
+        unit = "G" if float(match[1]) < 64 else "M"
+        meant = "give a size such as 4G or 800M." if match[2] else f"did you mean {match[1]}{unit}?"
         raise UsageError(f"--memory {text} is less than the smallest model needs: {meant}")
     return size
 

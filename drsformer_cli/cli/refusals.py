@@ -128,8 +128,6 @@ def _no_such_option(name: str, ctx: Any) -> str:
     options = [option for param in ctx.command.params for option in param.opts if option.startswith("-")]
     top = ctx.find_root().command
     options += ["--help", *(option for param in top.params for option in param.opts)]
-    if meant := nearest(name, [option for option in options if option.startswith("--")], cutoff=0.7):
-        return f"{said}; {meant}"
     owners = [
         f"`derain {word}`"
         for word, command in getattr(top, "commands", {}).items()
@@ -139,6 +137,8 @@ def _no_such_option(name: str, ctx: Any) -> str:
         return f"{said}; it belongs to {listed(owners, 'and')}."
     if name in _HINTS:
         return f"{said}; {_HINTS[name]}."
+    if meant := nearest(name, [option for option in options if option.startswith("--")], cutoff=0.7):
+        return f"{said}; {meant}"
     return f"{said}; `{path} -h` lists what there is."
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,12 @@ from drsformer_cli.cli.report import planned_row, row, summary_row, write_line, 
 from drsformer_cli.cli.tally import Tally
 from drsformer_cli.cli.truth import Truth, words_of
 from drsformer_cli.cli.words import printable
-from drsformer_cli.errors import OutputError
+from drsformer_cli.errors import OutputError, TooLargeError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.listing import Listing, first_of
-from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.objects import RemoteStore
+from drsformer_cli.jobs.record import plain
 from drsformer_cli.jobs.resume import Decision
 from drsformer_cli.jobs.store import FolderStore, Store, StreamStore
 
@@ -139,6 +140,9 @@ class Session:
             self._tell(event, self._truth.take(found) if self._truth is not None else {}, display)
 
     def _tell(self, event: Done | Failed | Skipped, scores: dict[str, Any], display: Display) -> None:
+        if isinstance(event, Failed) and event.kind == TooLargeError.__name__:
+            advice = "or, if you trust it, allow more with --max-megapixels."
+            event = replace(event, reason=f"{event.reason.rstrip('.')}, {advice}")
         self._tally.take(event)
         display.show(event, words_of(scores))
         data = row(event) | scores

@@ -16,8 +16,8 @@ from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.dispatch import Dispatcher, WorkerLostError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.hands import Hands
-from drsformer_cli.jobs.manifest import Input, Record, Result
 from drsformer_cli.jobs.naming import Task, absolute
+from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import Decision, input_path
 from drsformer_cli.jobs.store import Publisher, Staged
 from drsformer_cli.jobs.worker import Facts, Finished, PictureErrand, Refused

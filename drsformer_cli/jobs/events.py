@@ -6,8 +6,8 @@ import traceback
 from dataclasses import dataclass
 
 from drsformer_cli.errors import DerainError
-from drsformer_cli.jobs.manifest import Record
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import Record
 
 
 @dataclass(frozen=True)

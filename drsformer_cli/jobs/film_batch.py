@@ -27,9 +27,10 @@ from drsformer_cli.jobs.film_job import FilmJob
 from drsformer_cli.jobs.film_plan import FilmPlan, Wish, plan_film
 from drsformer_cli.jobs.film_record import differences, without_memory
 from drsformer_cli.jobs.film_work import sweep_work
-from drsformer_cli.jobs.manifest import Manifest, Record, plain
+from drsformer_cli.jobs.manifest import Manifest
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.pipeline import restore_each
+from drsformer_cli.jobs.record import Record, plain
 from drsformer_cli.jobs.resume import Decision, decide, file_ids
 from drsformer_cli.media.files import write_atomically
 from drsformer_cli.media.video_frames import RUN_UP, ChangedError, Ending, Known, Shot, shots

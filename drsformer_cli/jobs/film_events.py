@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film_finish import Sums
 from drsformer_cli.jobs.film_plan import FilmPlan
-from drsformer_cli.jobs.manifest import Record
+from drsformer_cli.jobs.record import Record
 
 
 @dataclass(frozen=True)

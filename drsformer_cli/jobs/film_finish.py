@@ -16,7 +16,8 @@ from drsformer_cli.errors import OutputError, StorageError, UnreadableError
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.film_record import SegmentRecord
 from drsformer_cli.jobs.film_work import Work
-from drsformer_cli.jobs.manifest import Input, Manifest, Record, Result
+from drsformer_cli.jobs.manifest import Manifest
+from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import input_path
 from drsformer_cli.media.files import place_finished, sha256_of
 from drsformer_cli.media.remux import finish, make_gif

@@ -14,7 +14,7 @@ from drsformer_cli.jobs.film_finish import Sums, assemble, changed, deliver
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.film_record import SegmentRecord, identity_of
 from drsformer_cli.jobs.film_work import Work
-from drsformer_cli.jobs.manifest import plain
+from drsformer_cli.jobs.record import plain
 from drsformer_cli.media.video_frames import Ending
 
 

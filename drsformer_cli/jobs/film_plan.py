@@ -10,8 +10,8 @@ from typing import Any
 from drsformer_cli import __version__
 from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.film_record import without_memory
-from drsformer_cli.jobs.manifest import plain
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import plain
 from drsformer_cli.media.remux import Company, Cut, keep_company
 from drsformer_cli.media.video import Film, probe
 from drsformer_cli.media.video_codec import CODECS, Encoding, check_options, choose, container_of

@@ -32,7 +32,7 @@ from drsformer_cli.jobs.film_record import (
     without_memory,
 )
 from drsformer_cli.jobs.holder import holder, sign
-from drsformer_cli.jobs.manifest import plain
+from drsformer_cli.jobs.record import plain
 from drsformer_cli.media.files import (
     make_folder,
     place_finished,

@@ -31,17 +31,12 @@ from drsformer_cli.jobs.record import (
     INPUT,
     RECORD,
     RESULT,
-    Input,
     Record,
-    Result,
-    plain,
     read_record,
     text_of,
     unchanged,
 )
 from drsformer_cli.media.files import NOTES, sha256_of, unwritable
-
-__all__ = ["FILE_NAME", "LOCK_NAME", "STEM", "Input", "Manifest", "Record", "Result", "plain", "unchanged"]
 
 STEM = NOTES
 FILE_NAME = f"{STEM}.jsonl"

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drsformer_cli.errors import OutputError
-from drsformer_cli.jobs.manifest import Input, Record
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import Input, Record
 from drsformer_cli.jobs.resume import (
     DONE_BEFORE,
     Decision,

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.gate import MOST_PICTURES, Gate, byte_budget
-from drsformer_cli.jobs.manifest import Input, Record, Result
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import Decision
 from drsformer_cli.jobs.source import read_input
 from drsformer_cli.jobs.store import Store

@@ -12,8 +12,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from drsformer_cli.errors import OutputError, StorageError, UsageError
-from drsformer_cli.jobs.manifest import STEM, Input, Manifest, Record, unchanged
+from drsformer_cli.jobs.manifest import STEM, Manifest
 from drsformer_cli.jobs.naming import Task, absolute, from_here, real
+from drsformer_cli.jobs.record import Input, Record, unchanged
 from drsformer_cli.media.discover import NO_PICTURE, OUTPUT, OUTPUT_FOLDER, Discovery, Source, reason_by_name
 from drsformer_cli.media.remote import look, read
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 from drsformer_cli.errors import UnreadableError, UnsupportedError
-from drsformer_cli.jobs.manifest import Input
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import Input
 from drsformer_cli.jobs.resume import input_path
 from drsformer_cli.media.remote import look, read
 from drsformer_cli.media.sniff import TGA_MARK, sniff

@@ -13,8 +13,9 @@ from typing import Any, BinaryIO, Protocol
 
 from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.listing import Listing, Tasks, first_of
-from drsformer_cli.jobs.manifest import Manifest, Record
+from drsformer_cli.jobs.manifest import Manifest
 from drsformer_cli.jobs.naming import Task, absolute, real
+from drsformer_cli.jobs.record import Record
 from drsformer_cli.jobs.resume import Decision, decide, file_ids, input_in_the_way
 from drsformer_cli.media.files import make_folder, publish, sweep_partials, sync_folder, write_atomically
 

@@ -21,9 +21,9 @@ from drsformer_cli.errors import DeviceError, SetupError, StorageError
 from drsformer_cli.jobs.events import words_for
 from drsformer_cli.jobs.gate import Gate, byte_budget
 from drsformer_cli.jobs.hands import DEPTH, Errand
-from drsformer_cli.jobs.manifest import Input
 from drsformer_cli.jobs.objects import note_for
 from drsformer_cli.jobs.pipeline import restore_frames
+from drsformer_cli.jobs.record import Input
 from drsformer_cli.jobs.source import read_file, read_url
 from drsformer_cli.media.files import make_folder, stage
 from drsformer_cli.media.images import MOST_PIXELS, Picture, decode, encode

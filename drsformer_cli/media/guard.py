@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from PIL import ImageFile
 
-from drsformer_cli.errors import UnreadableError, UnsupportedError
+from drsformer_cli.errors import TooLargeError, UnreadableError
 
 Plugin = TypeVar("Plugin", bound=ImageFile.ImageFile)
 
@@ -51,14 +51,17 @@ def quiet() -> Iterator[None]:
 
 
 def check_size(name: str, width: int, height: int, count: int, max_pixels: int) -> None:
-    """Refuse a picture whose header announces nothing, or more pixels than allowed over all its frames."""
+    """Refuse a picture whose header announces nothing, or more pixels than allowed over all its frames.
+
+    Raises UnreadableError and TooLargeError.
+    """
     if width < 1 or height < 1 or count < 1:
         raise UnreadableError(f"{name} is damaged: its header announces a picture without pixels.")
     if width * height * count > max_pixels:
         frames = f" in {count} frames" if count > 1 else ""
-        raise UnsupportedError(
-            f"{name} announces {width} x {height} pixels{frames}, more than the {max_pixels:,} allowed; "
-            "if you trust it, `derain run --max-megapixels` allows more."
+        raise TooLargeError(
+            f"{name} announces {width} x {height} pixels{frames}, more than the {max_pixels:,} allowed: "
+            "cut it into smaller pictures first."
         )
 
 

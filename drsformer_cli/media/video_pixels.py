@@ -31,7 +31,6 @@ _MATRICES = {
     10: (0.2627, 0.0593, "bt2020"),  # of constant luminance: near enough for differences
 }
 _REFUSED = {8: "YCgCo", 11: "Y'D'zD'x", 13: "chromaticity-derived", 14: "ICtCp"}
-_UNSPECIFIED = 2
 #: Lines of a picture from which unspecified colour is taken for that of HDTV.
 HD_LINES = 720
 #: Planar formats of the same samples, for packed ones. Palettes become their colours.

@@ -14,9 +14,6 @@ from torch import Tensor
 
 Size = tuple[int, int]
 
-#: No window is smaller than half of this: every margin fits into its neighbour.
-LEAST_WINDOW = 16
-
 
 @dataclass(frozen=True)
 class Window:

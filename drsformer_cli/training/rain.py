@@ -79,7 +79,6 @@ KINDS: Mapping[str, Kind] = {
         blend=(0.1, 0.3, 0.6),
     ),
 }  # fmt: skip
-MOST_LAYERS = max(kind.layers[1] for kind in KINDS.values())
 
 
 @dataclass(frozen=True)

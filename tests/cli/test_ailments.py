@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from drsformer_cli import machine
-from drsformer_cli.cli import ailments
+from drsformer_cli.cli import ailments, doctor
 from drsformer_cli.cli.ailments import Finding
 from drsformer_cli.media import video_tool
 from tests.cli.conftest import environment
@@ -209,3 +209,29 @@ def test_nobody_answers_and_offline(monkeypatch: pytest.MonkeyPatch, server: Ser
     assert "does not answer" in ailments.network()[0].found
     monkeypatch.setenv("DERAIN_OFFLINE", "1")
     assert ailments.network()[0].advice == "unset DERAIN_OFFLINE to download"
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("cv2", "opencv-python-headless"),
+        ("PIL", "pillow"),
+        ("pillow_heif", "pillow-heif"),
+        ("av.video", "av"),
+    ],
+)
+def test_what_lacks_a_module_is_told_the_package_that_brings_it(module: str, package: str) -> None:
+    def check() -> list[Finding]:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    (finding,) = doctor._look(check)
+    assert finding.state == "broken"
+    assert finding.advice == f"pip install {package}"
+
+
+def test_derain_itself_is_installed_again_from_its_source() -> None:
+    def check() -> list[Finding]:
+        raise ImportError("odd")
+
+    (finding,) = doctor._look(check)
+    assert finding.advice.startswith("pip install --force-reinstall . ")

@@ -16,8 +16,8 @@ from drsformer_cli.cli.progress import Display, LiveDisplay, PlainDisplay, ways
 from drsformer_cli.cli.tally import Tally
 from drsformer_cli.cli.words import duration, number, printable
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
-from drsformer_cli.jobs.manifest import Input, Record, Result
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.media.discover import Source
 
 

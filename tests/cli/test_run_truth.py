@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from drsformer_cli.errors import StorageError
-from drsformer_cli.jobs.manifest import Record
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import Record
 from drsformer_cli.jobs.store import FolderStore
 from tests.cli.conftest import Command
 from tests.quality.conftest import folders, picture, write

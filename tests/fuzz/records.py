@@ -10,7 +10,8 @@ from pathlib import Path
 
 from drsformer_cli.errors import DerainError, OutputError, StorageError, UsageError, WeightsError
 from drsformer_cli.jobs.film_work import MANIFEST, SegmentRecord, Work
-from drsformer_cli.jobs.manifest import FILE_NAME, Input, Manifest, Record, Result
+from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
+from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.training.log import Log
 from drsformer_cli.training.recipe import read_recipe
 from drsformer_cli.weights.manage import verify

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,23 @@ def test_the_limit_can_be_moved(derain: Command, tiny: Path, tmp_path: Path, wor
     refused = derain(*words, "--max-megapixels", "0.0011")
     assert refused.status == 1
     assert "announces 40 x 30 pixels, more than the 1,100 allowed" in refused.err
-    assert "--max-megapixels" in refused.err
+    assert "cut it into smaller pictures first, or, if you trust it, allow more with --max-" in refused.err
     assert not (tmp_path / "out" / "a.png").exists()
     assert derain(*words, "--max-megapixels", "0.0012").status == 0
     assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_what_has_no_such_option_does_not_name_it(derain: Command, tmp_path: Path) -> None:
+    whole = write_picture(tmp_path / "small.png").read_bytes()
+    size = b"IHDR" + struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    data = whole[:12] + size + struct.pack(">I", zlib.crc32(size)) + whole[33:]
+    for folder in ("clean", "pred"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(data)
+    outcome = derain("eval", "--gt", tmp_path / "clean", "--pred", tmp_path / "pred")
+    assert outcome.status == 1
+    assert "40000 x 40000 pixels" in outcome.err
+    assert "--max-megapixels" not in outcome.err
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "1e9", "x"])

@@ -9,7 +9,8 @@ import pytest
 
 from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.film_naming import NO_FILM, find_films
-from drsformer_cli.jobs.manifest import FILE_NAME, Input, Manifest, Record, Result
+from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
+from drsformer_cli.jobs.record import Input, Record, Result
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from drsformer_cli.jobs.holder import holder, is_ours, sign
 from drsformer_cli.jobs.manifest import Manifest
@@ -60,3 +61,21 @@ def test_a_link(tmp_path: Path) -> None:
         pytest.skip("this system makes no links")
     sign(tmp_path / "lock")
     assert (tmp_path / "mine").read_bytes() == b""
+
+
+def test_who_does_not_get_a_lock_leaves_the_signature(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with FileLock(lock):
+        sign(lock)
+        signed = holder(lock)
+        with pytest.raises(Timeout):
+            FileLock(lock).acquire(blocking=False)
+        assert holder(lock) == signed != ""
+
+
+def test_a_lock_empties_no_file_of_the_user(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text("mine")
+    with FileLock(lock):
+        sign(lock)
+    assert lock.read_text() == "mine"

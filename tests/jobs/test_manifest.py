@@ -11,16 +11,8 @@ from pathlib import Path
 import pytest
 
 from drsformer_cli.errors import StorageError
-from drsformer_cli.jobs.manifest import (
-    FILE_NAME,
-    LOCK_NAME,
-    MOST_BYTES,
-    Input,
-    Manifest,
-    Record,
-    Result,
-    plain,
-)
+from drsformer_cli.jobs.manifest import FILE_NAME, LOCK_NAME, MOST_BYTES, Manifest
+from drsformer_cli.jobs.record import Input, Record, Result, plain
 
 HOLDER = """
 import sys, pathlib

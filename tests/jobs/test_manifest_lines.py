@@ -12,15 +12,8 @@ from typing import Any
 import pytest
 
 from drsformer_cli.errors import StorageError
-from drsformer_cli.jobs.manifest import (
-    FILE_NAME,
-    LOCK_NAME,
-    Manifest,
-    Result,
-    file_name,
-    lock_name,
-    unchanged,
-)
+from drsformer_cli.jobs.manifest import FILE_NAME, LOCK_NAME, Manifest, file_name, lock_name
+from drsformer_cli.jobs.record import Result, unchanged
 from tests.jobs.test_manifest import record
 
 

@@ -14,10 +14,11 @@ import pytest
 from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.events import Done, Failed
 from drsformer_cli.jobs.listing import FolderListing, Naming
-from drsformer_cli.jobs.manifest import Input, Manifest, Record, Result
+from drsformer_cli.jobs.manifest import Manifest
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.objects import MOST_OF_A_PATH, RemoteStore
 from drsformer_cli.jobs.pipeline import Pipeline
+from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import DONE_BEFORE, Decision
 from drsformer_cli.jobs.source import read_input
 from drsformer_cli.media import remote

@@ -16,9 +16,10 @@ from PIL import Image
 from drsformer_cli.errors import DeviceError, OutputError, StorageError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.gate import Gate
-from drsformer_cli.jobs.manifest import FILE_NAME, Manifest, Record
+from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.pipeline import Model, Pipeline
+from drsformer_cli.jobs.record import Record
 from drsformer_cli.jobs.store import FolderStore
 from tests.jobs.conftest import Inverter, tasks_for, write_picture
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from drsformer_cli.errors import OutputError
-from drsformer_cli.jobs.manifest import FILE_NAME, Input, Manifest, Record, Result
+from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import (
     BAD_MANIFEST,
     DONE_BEFORE,

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsformer_cli.errors import StorageError, UsageError
-from drsformer_cli.jobs.manifest import Input, Manifest, Record, Result, file_name
+from drsformer_cli.jobs.manifest import Manifest, file_name
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.shard import Shard
 from drsformer_cli.media.discover import Source
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from drsformer_cli.errors import OutputError, StorageError
-from drsformer_cli.jobs.manifest import FILE_NAME, Input, Manifest, Record, Result
+from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import DONE_BEFORE, Decision
 from drsformer_cli.jobs.source import read_input
 from drsformer_cli.jobs.store import FolderStore, Staged, StreamStore

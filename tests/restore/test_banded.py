@@ -15,9 +15,9 @@ from torch import Tensor
 from drsformer_cli.model.config import DRSformerConfig
 from drsformer_cli.model.drsformer import DRSformer
 from drsformer_cli.restore.banded import Banded
-from drsformer_cli.restore.windows import LEAST_WINDOW
 from tests.literal import KEPT, LiteralDRSformer
 from tests.networks import FULL_INPUTS, full_case, full_size_tensors, tiny_case
+from tests.restore.test_windows import LEAST_WINDOW
 
 #: Entries of attention closer than this at a cut are a tie: either may be kept.
 TIE = 1e-12
