@@ -82,13 +82,18 @@ def licence(package: Distribution) -> str:
 
 
 def table(names: set[str], known: dict[str, str]) -> str:
-    """Return a table of packages with what is known of their vulnerabilities."""
-    rows = ["| package | version | licence | known vulnerabilities |", "|---|---|---|---|"]
+    """Return a table of packages, with a column of vulnerabilities where a scan has told of any."""
+    scan = bool(known)
+    rows = [
+        "| package | version | licence |" + " known vulnerabilities |" * scan,
+        "|---|---|---|" + "---|" * scan,
+    ]
     for name in sorted(names):
         package = distribution(name)
         stated = licence(package).replace("|", "/")
         mark = " **(copyleft)**" if COPYLEFT.search(stated) else ""
-        rows.append(f"| {name} | {package.version} | {stated}{mark} | {known.get(name, 'not scanned')} |")
+        found = f" {known.get(name, 'not scanned')} |" if scan else ""
+        rows.append(f"| {name} | {package.version} | {stated}{mark} |{found}")
     return "\n".join(rows)
 
 
@@ -125,7 +130,8 @@ def main() -> None:
     print(f"\n## What the extras add\n\n{table(extra, known)}")
     if absent:
         print(f"\nNot installed where this page was made, and so not looked at: {', '.join(sorted(absent))}.")
-    print(f"\nThe scan for vulnerabilities had an answer for {answered} of {len(base | extra)} packages.")
+    if known:
+        print(f"\nThe scan for vulnerabilities had an answer for {answered} of {len(base | extra)} packages.")
 
 
 if __name__ == "__main__":

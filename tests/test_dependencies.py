@@ -42,6 +42,8 @@ def test_a_scan_is_read_and_what_was_skipped_is_not_taken_for_sound(tmp_path: Pa
     assert known == {"typer": "none", "rich": "PYSEC-1"}
     assert "| not scanned |" in dependencies.table({"torch"}, known)
     assert dependencies.scanned(None) == {}
+    assert "scanned" not in dependencies.table({"torch"}, {})
+    assert "scanned" not in PAGE.partition("## What every installation has")[2]
 
 
 def test_it_follows_what_packages_ask_for() -> None:
