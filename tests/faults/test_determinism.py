@@ -57,6 +57,7 @@ def test_any_way_often(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Pat
     check(nursery, job, ledger, tmp_path, range(100, 150))
 
 
+@pytest.mark.slow
 def test_moved_together(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path) -> None:
     """Inputs and results in another place, half done there: the rest is done, and all is the same."""
     with ledger.trial("moved to another place half-way") as told:

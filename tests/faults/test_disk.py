@@ -92,6 +92,7 @@ def check_manifest(
             told.outcome = f"told with {'some' if far else 'none'} done, then completed"
 
 
+@pytest.mark.slow
 def test_manifest(nursery: Nursery, model: list[str], ledger: Ledger, tmp_path: Path) -> None:
     check_manifest(nursery, model, ledger, tmp_path, 40, [8])
 
@@ -127,6 +128,7 @@ def check_weights(nursery: Nursery, checkpoint: Path, ledger: Ledger, place: Pat
             assert len(results(cache)) == 2
 
 
+@pytest.mark.slow
 def test_weights(nursery: Nursery, checkpoint: Path, ledger: Ledger, tmp_path: Path) -> None:
     check_weights(nursery, checkpoint, ledger, tmp_path, range(1))
 

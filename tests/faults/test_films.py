@@ -106,7 +106,7 @@ def check_signals(
             told.outcome = f"stopped with {far}, then completed"
 
 
-@pytest.mark.parametrize("number", sampled(NAMES, signal.SIGTERM))
+@pytest.mark.parametrize("number", sampled(NAMES))
 def test_signals(nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path, number: int) -> None:
     check_signals(nursery, film, ledger, tmp_path, number, range(1))
 
@@ -150,6 +150,7 @@ def _never() -> str:
     )
 
 
+@pytest.mark.slow
 def test_full_disk(nursery: Nursery, film: Film, ledger: Ledger, tmp_path: Path) -> None:
     size = len(film.expected) // 1024
     check_full(nursery, film, ledger, tmp_path, [2 * size + size // 2])

@@ -30,6 +30,7 @@ def call(self, picture):
     return real(self, picture)
 banded.Banded.__call__ = call
 """
+STEPS = ["drsformer_cli.jobs.pipeline.decode", "drsformer_cli.jobs.pipeline.encode"]
 ERRORS = {
     "cuda": "torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')",
     "cpu": 'RuntimeError("[enforce fail] DefaultCPUAllocator: can\'t allocate memory")',
@@ -102,7 +103,7 @@ def test_one_picture_that_never_fits(
         told.outcome = "named, others done; then completed"
 
 
-@pytest.mark.parametrize("step", ["drsformer_cli.jobs.pipeline.decode", "drsformer_cli.jobs.pipeline.encode"])
+@pytest.mark.parametrize("step", sampled(STEPS, STEPS[-1]))
 def test_out_of_memory_around_the_model(
     nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path, step: str
 ) -> None:

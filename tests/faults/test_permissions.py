@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from drsformer_cli.jobs.manifest import FILE_NAME
-from tests.faults.conftest import COUNT, write_pictures
+from tests.faults.conftest import COUNT, sampled, write_pictures
 from tests.faults.disks import disk
 from tests.faults.ledger import Ledger
 from tests.faults.nursery import Ended, Nursery
@@ -75,6 +75,7 @@ def test_inputs(
         told.outcome = "each named, others done; then completed"
 
 
+@pytest.mark.slow
 def test_input_folder(
     nursery: Nursery, ledger: Ledger, place: Path, photos: Path, words: list[str], expected: dict[str, bytes]
 ) -> None:
@@ -89,7 +90,7 @@ def test_input_folder(
         told.outcome = "folder named, others done; then completed"
 
 
-@pytest.mark.parametrize("how", ["mode", "mount"])
+@pytest.mark.parametrize("how", sampled(["mode", "mount"], "mode"))
 def test_output_folder(
     nursery: Nursery,
     ledger: Ledger,

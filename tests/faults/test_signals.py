@@ -69,7 +69,7 @@ def check_pictures(
             told.outcome = f"stopped with {done} done, then completed"
 
 
-@pytest.mark.parametrize("number", sampled(NAMES, signal.SIGKILL, signal.SIGTERM))
+@pytest.mark.parametrize("number", sampled(NAMES, signal.SIGTERM))
 def test_pictures(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path, number: int) -> None:
     check_pictures(nursery, job, ledger, tmp_path, number, range(1))
 

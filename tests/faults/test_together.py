@@ -77,6 +77,7 @@ def test_races(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path) -> No
     check_races(nursery, job, ledger, tmp_path, range(100, 140))
 
 
+@pytest.mark.slow
 def test_shards_at_once(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path) -> None:
     with ledger.trial("three shards into one folder at once") as told:
         out = tmp_path / "out"
