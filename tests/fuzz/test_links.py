@@ -88,10 +88,13 @@ def test_a_trap_for_a_model(derain: Command, place: Path, tmp_path: Path, name: 
 def test_a_recipe_without_an_end(derain: Command, tmp_path: Path) -> None:
     (tmp_path / "photographs").mkdir()
     words = ["train", tmp_path / "photographs", "-o", tmp_path / "run", "--config"]
-    for recipe in ("/dev/zero", tmp_path, "/dev/null"):
+    for recipe in ("/dev/zero", tmp_path):
         outcome = derain(*words, recipe)
         assert outcome.status == 2
         assert str(recipe) in outcome.err
+    outcome = derain(*words, "/dev/null")  # changes nothing of the bundled one
+    assert outcome.status == 2
+    assert "holds 0 pictures" in outcome.err
 
 
 def test_pictures_to_train_on_that_are_hurt(derain: Command, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from drsformer_cli.jobs.processes import ProcessHands
 from drsformer_cli.jobs.store import FolderStore
 from drsformer_cli.jobs.worker import PictureRecipe
 from tests.jobs.conftest import Inverter, tasks_for, write_picture
+from tests.running import at_work
 
 Folder = Callable[[int], Path]
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -39,9 +40,8 @@ def no_process_stays() -> Iterator[None]:
 
 
 def workers() -> set[int]:
-    """Return the processes below this one, but for the tracker that multiprocessing keeps."""
-    below = psutil.Process().children(recursive=True)
-    return {p.pid for p in below if "resource_tracker" not in " ".join(p.cmdline())}
+    """Return the processes at work below this one, but for the tracker that multiprocessing keeps."""
+    return {pid for pid, words in at_work() if "resource_tracker" not in words}
 
 
 class Slow(Inverter):

@@ -28,6 +28,7 @@ from drsformer_cli.quality.folders import gather
 from drsformer_cli.quality.judge import Pair, Row, Settings, judge
 from drsformer_cli.quality.summary import Evaluation, statistic
 from tests.quality.conftest import noisy, picture, write
+from tests.running import at_work
 
 
 def test_processes_bring_what_one_brings_in_order(folders: Path) -> None:
@@ -47,8 +48,7 @@ def test_leaving_early_ends_the_processes(folders: Path) -> None:
     assert len(list(islice(rows, 3))) == 3
     assert len(psutil.Process().children()) >= 2
     rows.close()
-    running = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
-    assert not running
+    assert not [words for _, words in at_work() if "spawn_main" in words]
 
 
 def test_a_handful_needs_no_processes(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
