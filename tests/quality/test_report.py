@@ -99,6 +99,7 @@ def test_it_opens_in_peace(browser: Any, report: Path, size: tuple[int, int], sc
     assert "<i>x.png</i> has no clean picture." in page.locator(".problems li").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     assert page.locator("#theme").get_attribute("aria-pressed") == str(scheme == "dark").lower()
+    page.locator(".thumb[src]").nth(4).wait_for(state="attached")  # they are drawn when it is idle
     assert page.locator(".thumb[src]").count() == 5
     assert (opened.said, opened.strangers(report)) == ([], [])
     opened.context.close()
