@@ -48,6 +48,15 @@ def train(
             help="Begin with a model, of whatever size.  [default: at random]",
         ),
     ] = None,
+    blocks: Annotated[
+        str | None,
+        typer.Option(
+            "--blocks",
+            metavar="N,N,N,N",
+            help="Blocks of each level, in place of the recipe's. With --from, a model is made deeper: what "
+            "is added changes nothing at first.",
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -100,6 +109,7 @@ def train(
       derain train photos/ -o runs/mine --minutes 120
       derain train photos/ --samples rain.png --beside rainy-photos/
       derain train my-pairs/ --from compact --learning-rate 1e-4 --minutes 60
+      derain train photos/ --from runs/mine/model.safetensors --blocks 1,3,4,4 -o runs/deeper
       derain photos-with-rain/ -m runs/mine/model.safetensors
     """
     if quiet and verbose:
@@ -109,6 +119,8 @@ def train(
     from drsformer_cli.training.recipe import read_recipe
 
     recipe = read_recipe(config)
+    if blocks is not None:
+        recipe = _with_blocks(recipe, blocks)
     if samples is not None:
         _write_samples(samples, photographs, recipe, beside, quiet=quiet)
         return
@@ -121,7 +133,7 @@ def train(
         )
     chosen, start = choose_device(parse_device(device)), None
     if begin is not None:
-        recipe, start = _begin_with(begin, recipe)
+        recipe, start = _begin_with(begin, recipe, deeper=blocks is not None)
     from drsformer_cli.training.loop import Training
 
     bf16 = _computes_in_bf16(precision, chosen)
@@ -162,13 +174,32 @@ def _check(
         raise UsageError(f"{beside} is not a folder; name one with rainy pictures")
 
 
-def _begin_with(name: str, recipe: Recipe) -> tuple[Recipe, Mapping[str, torch.Tensor]]:
-    """Return the recipe, but for the network of the model `name`, and that model's tensors."""
+def _with_blocks(recipe: Recipe, text: str) -> Recipe:
+    """Return the recipe of a network with the blocks that a command names. Raises UsageError."""
+    try:
+        one, two, three, latent = (int(part) for part in text.split(","))
+        return replace(recipe, network=replace(recipe.network, blocks=(one, two, three, latent)))
+    except ValueError as error:
+        words = "give four numbers from 1 to 64, from the finest level to the coarsest, such as 1,2,2,2"
+        raise UsageError(f"--blocks {text} is not usable: {words}") from error
+
+
+def _begin_with(name: str, recipe: Recipe, *, deeper: bool) -> tuple[Recipe, Mapping[str, torch.Tensor]]:
+    """Return the recipe, but for the network of the model `name`, and that model's tensors.
+
+    `deeper`: the model gets as many blocks as the recipe's network.
+    """
+    from drsformer_cli.training.growth import deepen
     from drsformer_cli.weights import read, resolve
 
     checkpoint = read(resolve(name), label=name)
+    network = checkpoint.config
     tensors = {key: tensor.float() for key, tensor in checkpoint.tensors.items()}
-    return replace(recipe, network=checkpoint.config), tensors
+    if deeper:
+        blocks = recipe.network.blocks
+        tensors = deepen(tensors, network, blocks, seed=recipe.schedule.seed)
+        network = replace(network, blocks=blocks)
+    return replace(recipe, network=network), tensors
 
 
 def _computes_in_bf16(precision: Precision, device: torch.device) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,24 @@ def test_a_model_is_tuned_to_pairs(derain: Command, tmp_path: Path, tiny: Path) 
     assert "no-such-model" in missing.err
 
 
+def test_a_model_is_made_deeper(derain: Command, photographs: Path, tmp_path: Path, tiny: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    words = ["train", photographs, "--config", recipe, "--device", "cpu", "--steps", 2]
+    before = read(tiny)
+    blocks = ",".join(str(count + 1) for count in before.config.blocks)
+    deeper = derain(*words, "--from", tiny, "--blocks", blocks, "-o", tmp_path / "deeper")
+    assert deeper.status == 0, deeper.err
+    after = read(tmp_path / "deeper" / "model.safetensors")
+    assert after.config == replace(before.config, blocks=tuple(count + 1 for count in before.config.blocks))
+    anew = derain(*words, "--blocks", "1,2,1,1", "-o", tmp_path / "anew")
+    assert anew.status == 0, anew.err
+    assert read(tmp_path / "anew" / "model.safetensors").config.blocks == (1, 2, 1, 1)
+    shallower = derain(*words, "--from", tmp_path / "deeper" / "model.safetensors", "--blocks", "1,1,1,1")
+    assert shallower.status == 2
+    assert "can only be made deeper, not 1,1,1,1" in shallower.err
+
+
 def test_more_is_said_when_asked(derain: Command, photographs: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE)
@@ -164,6 +183,9 @@ def test_an_interrupted_training_says_how_to_go_on(
         ([".", "--minutes", "nan"], "--minutes must be positive"),
         ([".", "--precision", "fp16"], "--precision fp16 is too coarse"),
         ([".", "--beside", "."], "name that, too"),
+        ([".", "--blocks", "1,2,2"], "--blocks 1,2,2 is not usable: give four numbers from 1 to 64"),
+        ([".", "--blocks", "1,2,2,two"], "--blocks 1,2,2,two is not usable: "),
+        ([".", "--blocks", "1,2,2,65"], "--blocks 1,2,2,65 is not usable: "),
         ([".", "--samples", "a.png", "--beside", "nowhere"], "nowhere is not a folder"),
         ([".", "--samples", "a.png"], "holds 0 pictures of 192 x 192"),
         ([".", "--device", "tpu"], "--device tpu is not known"),
