@@ -152,7 +152,8 @@ def open_films(
     if work.alone:
         return FilmBatch(tasks, options.load(), wish, overwrite=overwrite)
     hands = _hands(stack, work, FilmRecipe(_loader(options)), list(tasks), sys.maxsize)
-    crew = stack.enter_context(FilmCrew(hands)).start()
+    crew = stack.enter_context(FilmCrew(hands))
+    crew.start()
     return FilmSpread(tasks, crew, wish, overwrite=overwrite)
 
 

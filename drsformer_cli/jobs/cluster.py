@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drsformer_cli.errors import SetupError, UsageError
-from drsformer_cli.jobs.hands import DEPTH, Answer, Errand, Lost, Ready, Recipe, Report, Unfit, Worker
+from drsformer_cli.jobs.hands import MOST_ERRANDS, Answer, Errand, Lost, Ready, Recipe, Report, Unfit, Worker
 from drsformer_cli.jobs.processes import THREADS, portable
 
 # Ray reads these when it is imported: nothing is sent to anybody, and GPUs are hidden only from who has none.
@@ -198,7 +198,7 @@ class RayHands:
             .options(
                 num_cpus=layout.threads,
                 num_gpus=layout.gpus,
-                max_concurrency=DEPTH,
+                max_concurrency=MOST_ERRANDS,
                 max_restarts=0,
                 scheduling_strategy="SPREAD",
                 runtime_env={"env_vars": {THREADS: str(layout.threads)}},

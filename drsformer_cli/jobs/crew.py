@@ -9,30 +9,29 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import Any
 
 from drsformer_cli.errors import SetupError
-from drsformer_cli.jobs.dispatch import Dispatcher, WorkerLostError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.hands import Hands
 from drsformer_cli.jobs.naming import Task, absolute
 from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import Decision, input_path
 from drsformer_cli.jobs.store import Publisher, Staged
-from drsformer_cli.jobs.worker import Facts, Finished, PictureErrand, Refused
+from drsformer_cli.jobs.team import Returned, Team, failed
+from drsformer_cli.jobs.worker import Facts, Finished, PictureErrand
 from drsformer_cli.media.files import partial_name
+from drsformer_cli.restore.plan import limit_after
 
 
-class Crew:
+class Crew(Team):
     """Workers that restore pictures: `start`, then iterate over what `over` returns. A context manager.
 
     Events come in the order in which pictures are finished, which is not that of the tasks.
     """
 
     def __init__(self, hands: Hands) -> None:
-        self.facts: Facts | None = None
-        self._dispatcher = Dispatcher(hands, agree=self._agree, forget=_forget)
+        super().__init__(hands)
         self._limit: int | None = None
         self._given: dict[int, tuple[Task, Decision]] = {}
         self._tasks: Iterable[Task] = ()
@@ -43,30 +42,13 @@ class Crew:
 
     def start(self) -> Facts:
         """Wait for the first worker; return what its results rest on. Raises SetupError."""
-        self._dispatcher.start()
-        assert self.facts is not None
-        self._limit = self.facts.limit
-        return self.facts
-
-    @property
-    def ready(self) -> int:
-        """Return how many workers have begun."""
-        return self._dispatcher.ready
-
-    def idle(self) -> None:
-        """Let workers begin that have not yet. Raises SetupError."""
-        self._finish(self._dispatcher.wait())
-
-    def _agree(self, facts: Facts) -> None:
-        """Raise SetupError for a worker whose results would not be those of the others."""
-        self.facts = self.facts or facts
-        self.facts.check_alike(facts)
+        facts = super().start()
+        self._limit = facts.limit
+        return facts
 
     def go_on_as(self, plan: Mapping[str, Any]) -> None:
         """Rest all plans on the memory limit of an earlier one, or on the first worker's if that is less."""
-        limit = plan.get("limit")
-        if isinstance(limit, int) and limit > 0:
-            self._limit = min(limit, self._limit or limit)
+        self._limit = limit_after(plan, self.facts.limit)
 
     def over(self, tasks: Iterable[Task], store: Publisher, settings: Mapping[str, Any]) -> Crew:
         """Name the work; return self, to be iterated."""
@@ -85,7 +67,7 @@ class Crew:
                         more = False
                     else:
                         yield self._hand_out(number, task)
-                self._finish(self._dispatcher.wait())
+                self._finish(self.wait())
                 while self._events:
                     yield self._events.popleft()
                 if self._fault is not None:
@@ -125,7 +107,7 @@ class Crew:
             settings=self._settings if url else {},
         )
 
-    def _finish(self, returned: list[tuple[PictureErrand, Any]]) -> None:
+    def _finish(self, returned: Returned) -> None:
         """Give results their names, and keep the events. Raises StorageError."""
         staged: list[Staged] = []
         finished: list[tuple[Finished, Decision]] = []
@@ -135,15 +117,10 @@ class Crew:
                 finished.append((outcome, decision))
                 record = self._record(task, outcome)
                 staged.append(Staged(task, errand.place, record, decision.replace))
-            elif isinstance(outcome, Refused):
-                self._events.append(Failed(task, outcome.kind, outcome.reason, outcome.details))
-            elif isinstance(outcome, WorkerLostError):
-                reason = f"each worker that took it on died ({outcome}); is there enough memory?"
-                self._events.append(Failed(task, "WorkerLostError", reason))
             elif isinstance(outcome, SetupError):
                 self._fault = self._fault or outcome
             else:
-                self._events.append(Failed.because(task, outcome))
+                self._events.append(failed(task, outcome))
         if not staged:
             return
         assert self._store is not None
@@ -167,21 +144,11 @@ class Crew:
 
     def close(self) -> list[Event]:
         """End all workers, name what they had finished, and return the events that were not yielded."""
-        self._finish(self._dispatcher.close())
+        self._finish(self.end())
         self._given.clear()
         events = list(self._events)
         self._events.clear()
         return events
 
-    def __enter__(self) -> Crew:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _forget(errand: PictureErrand) -> None:
-    if errand.url is None:
-        errand.forget()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drsformer_cli.errors import SetupError
-from drsformer_cli.jobs.hands import DEPTH, Answer, Errand, Hands, Lost, Ready, Report, Unfit
+from drsformer_cli.jobs.hands import MOST_ERRANDS, Answer, Errand, Hands, Lost, Ready, Report, Unfit
 
 MOST_ATTEMPTS = 3  # an errand is done again twice when its worker is lost
 MOST_STILLBORN = 3  # workers in a row that die before they are ready
@@ -38,7 +38,7 @@ class Dispatcher:
         hands: the workers.
         agree: is told the facts of each new worker, and raises SetupError for one unlike the others.
         forget: is told each errand whose worker is lost, to clear away what it left.
-        depth: errands that a worker has at a time.
+        most: errands that a worker has at a time.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Dispatcher:
         *,
         agree: Callable[[Any], None],
         forget: Callable[[Any], None],
-        depth: int = DEPTH,
+        most: int = MOST_ERRANDS,
     ) -> None:
-        self._hands, self._depth = hands, depth
+        self._hands, self._most = hands, most
         self._agree = agree
         self._forget = forget
         self._crew: dict[int, _Hand] = {}
@@ -87,24 +87,24 @@ class Dispatcher:
 
     def next_worker(self) -> int | None:
         """Return the worker that the next errand would go to, None if none has room."""
-        return self._free(1 if self._crowd() else self._depth)
+        return self._free(1 if self._crowd() else self._most)
 
     def _crowd(self) -> bool:
         """Tell whether some worker has nothing: then nobody is given a second errand before it."""
         return any(hand.ready and not hand.errands for hand in self._crew.values())
 
-    def _free(self, depth: int) -> int | None:
-        """Return the worker with the fewest errands, if it has less than `depth`."""
+    def _free(self, most: int) -> int | None:
+        """Return the worker with the fewest errands, if it has less than `most`."""
         counts = [
             (len(hand.errands), worker)
             for worker, hand in self._crew.items()
-            if hand.ready and not hand.alone and len(hand.errands) < depth
+            if hand.ready and not hand.alone and len(hand.errands) < most
         ]
         return min(counts)[1] if counts else None
 
     def give(self, errand: Errand) -> None:
         """Hand out an errand, for which there is room."""
-        worker = self._free(self._depth)
+        worker = self._free(self._most)
         assert worker is not None
         self._send(worker, errand)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from drsformer_cli.errors import SetupError, UnreadableError
-from drsformer_cli.jobs.dispatch import WorkerLostError
 from drsformer_cli.jobs.events import Failed
 from drsformer_cli.jobs.film_crew import FilmCrew
 from drsformer_cli.jobs.film_events import (
@@ -32,6 +31,7 @@ from drsformer_cli.jobs.film_job import FilmJob
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.film_worker import Misplaced, SegmentErrand, SegmentMade
 from drsformer_cli.jobs.naming import absolute
+from drsformer_cli.jobs.team import failed
 from drsformer_cli.jobs.worker import FileErrand, Finished, PictureErrand, Refused
 from drsformer_cli.media.video_frames import PROOF, RUN_UP, ChangedError, Ending, Known
 from drsformer_cli.media.video_index import times_of
@@ -197,15 +197,7 @@ class AllottedFilm:
 
     def fail(self, why: Any) -> None:
         """Give the film up, for what a worker says or an error; what is in work of it is waited for."""
-        task = self.job.plan.task
-        if isinstance(why, Refused):
-            failure = Failed(task, why.kind, why.reason, why.details)
-        elif isinstance(why, WorkerLostError):
-            reason = f"each worker that took a part of it on died ({why}); is there enough memory?"
-            failure = Failed(task, "WorkerLostError", reason)
-        else:
-            failure = Failed.because(task, why)
-        self.failure = self.failure or failure
+        self.failure = self.failure or failed(self.job.plan.task, why, "a part of it")
 
     def _keep(self, errand: SegmentErrand, outcome: SegmentMade | Misplaced) -> None:
         certain = errand.times is None

@@ -8,59 +8,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from drsformer_cli.errors import SetupError
-from drsformer_cli.jobs.dispatch import Dispatcher, WorkerLostError
+from drsformer_cli.jobs.dispatch import WorkerLostError
 from drsformer_cli.jobs.film_signals import Held
 from drsformer_cli.jobs.film_worker import SizeErrand
 from drsformer_cli.jobs.hands import Errand, Hands
-from drsformer_cli.jobs.worker import Facts, FileErrand
+from drsformer_cli.jobs.team import Team
 from drsformer_cli.media.files import partial_name
+from drsformer_cli.restore.plan import limit_after
 
 #: Errands that a film's worker has at a time: one with the model, one that is read up to where it begins.
-DEPTH = 2
-Returned = list[tuple[Any, Any]]
+MOST_SEGMENTS = 2
 
 
-class FilmCrew:
-    """Workers that make segments. A context manager."""
+class FilmCrew(Team):
+    """Workers that make segments."""
 
     def __init__(self, hands: Hands) -> None:
-        self._dispatcher = Dispatcher(hands, agree=self._agree, forget=_forget, depth=DEPTH)
-        self._facts: Facts | None = None
+        super().__init__(hands, most=MOST_SEGMENTS)
         self._numbers = itertools.count()
         self._plans: dict[tuple[tuple[int, int], int | None], dict[str, Any]] = {}
-        self._back: Returned = []
-
-    def start(self) -> FilmCrew:
-        """Wait for the first worker. Raises SetupError."""
-        self._dispatcher.start()
-        return self
-
-    @property
-    def ready(self) -> int:
-        """Return how many workers have begun."""
-        return self._dispatcher.ready
-
-    def idle(self) -> None:
-        """Let workers begin that have not yet. Raises SetupError."""
-        self._back += self._dispatcher.wait()
-
-    def _agree(self, facts: Facts) -> None:
-        self._facts = self._facts or facts
-        self._facts.check_alike(facts)
 
     # ---- as a model
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings of all workers' models."""
-        assert self._facts is not None
-        return self._facts.settings
+        return self.facts.settings
 
     @property
     def limit(self) -> int:
         """Return the memory in bytes that plans rest on: the first worker's."""
-        assert self._facts is not None
-        return self._facts.limit
+        return self.facts.limit
 
     def describe(self, size: tuple[int, int], limit: int, held: Held) -> dict[str, Any]:
         """Return how pictures of (height, width) pixels are done within a limit, as a worker says.
@@ -107,22 +85,6 @@ class FilmCrew:
         """Hand out an errand, for which there is room."""
         self._dispatcher.give(errand)
 
-    def wait(self) -> Returned:
-        """Wait a moment; return the errands that came back, each with its outcome. Raises SetupError."""
-        back, self._back = self._back, []
-        return back or self._dispatcher.wait()
-
-    def close(self) -> Returned:
-        """End all workers; return what they had finished by then."""
-        back, self._back = self._back, []
-        return back + self._dispatcher.close()
-
-    def __enter__(self) -> FilmCrew:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
 
 class FilmTerms:
     """The crew as the model of one film, which may rest on another memory limit than the films beside it."""
@@ -137,16 +99,9 @@ class FilmTerms:
 
     def go_on_as(self, plan: Mapping[str, Any]) -> None:
         """Rest the film on the memory limit of an earlier plan, or on the first worker's if that is less."""
-        limit = plan.get("limit")
-        if isinstance(limit, int) and limit > 0:
-            self._limit = min(limit, self._crew.limit)
+        self._limit = limit_after(plan, self._crew.limit)
 
     def describe(self, height: int, width: int) -> dict[str, Any]:
         """Return how pictures of this size are done, as a worker says. Raises SetupError."""
         with self._held.covered():
             return self._crew.describe((height, width), self._limit, self._held)
-
-
-def _forget(errand: Errand) -> None:
-    if isinstance(errand, FileErrand):
-        errand.forget()

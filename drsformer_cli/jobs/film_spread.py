@@ -14,12 +14,13 @@ from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film_allot import AllottedFilm
 from drsformer_cli.jobs.film_batch import Films
-from drsformer_cli.jobs.film_crew import FilmCrew, FilmTerms, Returned
+from drsformer_cli.jobs.film_crew import FilmCrew, FilmTerms
 from drsformer_cli.jobs.film_events import FilmEvent
 from drsformer_cli.jobs.film_job import FilmJob
 from drsformer_cli.jobs.film_plan import Wish
 from drsformer_cli.jobs.film_signals import Held
 from drsformer_cli.jobs.naming import Task
+from drsformer_cli.jobs.team import Returned
 
 
 class FilmSpread(Films):
@@ -48,11 +49,11 @@ class FilmSpread(Films):
                         yield from self._end(film)
                     yield from self._receive(self._crew.wait())
             except (Exception, KeyboardInterrupt):
-                yield from self._receive(self._crew.close(), anyway=True)  # what is finished is kept
+                yield from self._receive(self._crew.end(), anyway=True)  # what is finished is kept
                 raise
             finally:
                 self._held.close()
-                self._crew.close()
+                self._crew.end()
                 for film in self._films:
                     film.close()
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-DEPTH = (
-    3  # errands a worker has at a time: one that it reads, one that its model works on, one that it writes
-)
+#: Errands a worker has at a time: one that it reads, one that its model works on, one that it writes.
+MOST_ERRANDS = 3
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,12 @@ class Errand:
     number: int
     attempt: int = 0
 
+    def forget(self) -> None:
+        """Clear away what may have been written in vain, where the kind of work writes anything."""
+
 
 class Worker(Protocol):
-    """Does errands, up to `DEPTH` at once from as many threads."""
+    """Does errands, up to `MOST_ERRANDS` at once from as many threads."""
 
     @property
     def facts(self) -> Any:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from drsformer_cli.jobs.hands import DEPTH, Answer, Errand, Lost, Ready, Recipe, Report, Unfit, Worker
+from drsformer_cli.jobs.hands import MOST_ERRANDS, Answer, Errand, Lost, Ready, Recipe, Report, Unfit, Worker
 
 THREADS = "OMP_NUM_THREADS"
 
@@ -133,7 +133,7 @@ def _work(line: Connection, worker: Worker) -> None:
         with talking, suppress(OSError):
             line.send((Answer, errand.number, outcome))
 
-    with ThreadPoolExecutor(DEPTH) as pool:
+    with ThreadPoolExecutor(MOST_ERRANDS) as pool:
         while True:
             try:
                 errand = line.recv()

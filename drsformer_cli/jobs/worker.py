@@ -20,7 +20,7 @@ from drsformer_cli import __version__
 from drsformer_cli.errors import DeviceError, SetupError, StorageError
 from drsformer_cli.jobs.events import words_for
 from drsformer_cli.jobs.gate import Gate, byte_budget
-from drsformer_cli.jobs.hands import DEPTH, Errand
+from drsformer_cli.jobs.hands import MOST_ERRANDS, Errand
 from drsformer_cli.jobs.objects import note_for
 from drsformer_cli.jobs.pipeline import restore_frames
 from drsformer_cli.jobs.record import Input
@@ -87,6 +87,11 @@ class PictureErrand(FileErrand):
     replace: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     is_url: bool = False
+
+    def forget(self) -> None:
+        """Clear away what may have been written in vain; behind a URL nothing is ever half there."""
+        if self.url is None:
+            super().forget()
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,7 @@ class Worker:
         self._model = model
         self._max_pixels = max_pixels or MOST_PIXELS
         self._format, self._quality = format, quality
-        self._gate = Gate(DEPTH, byte_budget())
+        self._gate = Gate(MOST_ERRANDS, byte_budget())
         self._decoding = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "model")
         self._limit: int | None = None

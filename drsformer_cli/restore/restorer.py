@@ -23,7 +23,16 @@ from drsformer_cli.restore.device import (
     limit_threads,
     memory_limit,
 )
-from drsformer_cli.restore.plan import LEAST_TILE, OVERLAP, Needs, Plan, check_tile, make_plan, padded
+from drsformer_cli.restore.plan import (
+    LEAST_TILE,
+    OVERLAP,
+    Needs,
+    Plan,
+    check_tile,
+    limit_after,
+    make_plan,
+    padded,
+)
 from drsformer_cli.restore.tiles import restore_tiled
 
 #: Largest value of each dtype a picture may have; floats are in [0, 1].
@@ -164,9 +173,8 @@ class Restorer:
             plan: as `describe` gave it; its memory limit is taken over, unless there is less now, and on a
                 CPU its number of threads, unless there are fewer or OMP_NUM_THREADS says how many.
         """
-        limit, threads = plan.get("limit"), plan.get("threads")
-        if isinstance(limit, int) and limit > 0:
-            self.limit = min(self.limit, limit)
+        self.limit = limit_after(plan, self.limit)
+        threads = plan.get("threads")
         free = self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ
         if free and isinstance(threads, int) and 0 < threads < torch.get_num_threads():
             torch.set_num_threads(threads)

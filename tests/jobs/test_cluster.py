@@ -208,7 +208,8 @@ def test_a_film_and_a_worker_dies(
         hands.plan(workers=2, gpus=None, cpu_only=True, threads=1)
         hands.bring(FilmRecipe(LocatedFilm), most=2)
         with FilmCrew(hands) as crew:
-            for event in FilmSpread([task_for(source, out)], crew.start(), Wish()):
+            crew.start()
+            for event in FilmSpread([task_for(source, out)], crew, Wish()):
                 if isinstance(event, SegmentDone) and killed is None:
                     killed = Work(out)._lines()[1]["segment"]["plans"][0]["pid"]
                     os.kill(killed, signal.SIGKILL)

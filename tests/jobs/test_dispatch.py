@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from drsformer_cli.errors import DeviceError, SetupError
 from drsformer_cli.jobs.dispatch import MOST_ATTEMPTS, Dispatcher, WorkerLostError
-from drsformer_cli.jobs.hands import DEPTH, Answer, Errand, Lost, Ready, Report, Unfit
+from drsformer_cli.jobs.hands import MOST_ERRANDS, Answer, Errand, Lost, Ready, Report, Unfit
 
 
 @dataclass
@@ -90,7 +90,7 @@ def test_each_comes_back_once(count: int, errands: int, rolls: list[int], deadly
     script = Script(count, deadly, deque(rolls))
     back, forgotten = work(script, errands)
     assert sorted(errand.number for errand, _ in back) == list(range(errands))
-    assert script.most_at_once <= DEPTH
+    assert script.most_at_once <= MOST_ERRANDS
     for errand, outcome in back:
         if errand.number in deadly:
             assert isinstance(outcome, WorkerLostError)

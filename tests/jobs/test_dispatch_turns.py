@@ -9,7 +9,7 @@ import pytest
 
 from drsformer_cli.errors import DeviceError, SetupError
 from drsformer_cli.jobs.dispatch import MOST_STILLBORN, POLL_SECONDS, Dispatcher, WorkerLostError
-from drsformer_cli.jobs.hands import DEPTH, Answer, Errand, Lost, Ready, Report, Unfit
+from drsformer_cli.jobs.hands import MOST_ERRANDS, Answer, Errand, Lost, Ready, Report, Unfit
 
 
 @dataclass
@@ -67,8 +67,8 @@ def test_nobody_has_two_before_everybody_has_one() -> None:
     while dispatcher.has_room():
         dispatcher.give(Errand(given))
         given += 1
-    assert [worker for worker, *_ in hands.sent] == [0, 1] * DEPTH
-    assert given == 2 * DEPTH
+    assert [worker for worker, *_ in hands.sent] == [0, 1] * MOST_ERRANDS
+    assert given == 2 * MOST_ERRANDS
     assert [errand.number for errand in dispatcher.in_flight()] == [*range(0, given, 2), *range(1, given, 2)]
     assert dispatcher.busy
     hands.reports = [[Answer(0, 0, "a"), Answer(0, 2, "b")]]
@@ -80,16 +80,16 @@ def test_nobody_has_two_before_everybody_has_one() -> None:
 
 def test_an_errand_whose_worker_is_lost_is_done_again_alone() -> None:
     hands, dispatcher, forgotten = begun(1)
-    for number in range(DEPTH):
+    for number in range(MOST_ERRANDS):
         dispatcher.give(Errand(number))
     hands.reports = [[Lost(0, "killed")]]
     assert dispatcher.wait() == []
-    assert [errand.number for errand in forgotten] == list(range(DEPTH))
+    assert [errand.number for errand in forgotten] == list(range(MOST_ERRANDS))
     assert (hands.hired, dispatcher.ready, dispatcher.busy, dispatcher.has_room()) == ([0, 0], 0, True, False)
-    hands.reports = [[Ready(1, "same")], *([Answer(1, number, "done")] for number in range(DEPTH))]
-    for number in range(DEPTH):
+    hands.reports = [[Ready(1, "same")], *([Answer(1, number, "done")] for number in range(MOST_ERRANDS))]
+    for number in range(MOST_ERRANDS):
         dispatcher.wait()
-        assert hands.sent[DEPTH + number :] == [(1, number, 1)]
+        assert hands.sent[MOST_ERRANDS + number :] == [(1, number, 1)]
         assert not dispatcher.has_room()  # alone means alone
     assert [outcome for _, outcome in dispatcher.wait()] == ["done"]
     assert not dispatcher.busy

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drsformer_cli.jobs import film_worker
-from drsformer_cli.jobs.film_crew import DEPTH
+from drsformer_cli.jobs.film_crew import MOST_SEGMENTS
 from drsformer_cli.jobs.film_plan import FilmPlan, Wish, plan_film
 from drsformer_cli.jobs.film_worker import FilmWorker, Misplaced, SegmentErrand, SegmentMade, SizeErrand
 from drsformer_cli.jobs.worker import Refused
@@ -85,7 +85,7 @@ def test_in_any_order_and_two_at_once(plan: FilmPlan, seen: list[Shot], tmp_path
         else by_number(plan, tmp_path, number, seen, rng.randrange(number + 1) * SIZE)
         for number in numbers
     ]
-    with ThreadPoolExecutor(DEPTH) as pool:
+    with ThreadPoolExecutor(MOST_SEGMENTS) as pool:
         for errand, made in zip(errands, pool.map(worker.do, errands), strict=True):
             check(made, errand, seen)
 

@@ -53,7 +53,8 @@ def running(
     """Restore films with workers; `films` are results by sources."""
     tasks = [task_for(source, out) for source, out in films.items()]
     with FilmCrew(ProcessHands([FilmRecipe(model)] * count, threads=1)) as crew:
-        yield from FilmSpread(tasks, crew.start(), wish or Wish())
+        crew.start()
+        yield from FilmSpread(tasks, crew, wish or Wish())
 
 
 def ends(events: list[FilmEvent]) -> dict[str, FilmDone | Failed]:
