@@ -91,6 +91,7 @@ def bench(
     memory: options.MemoryOption = None,
     repeat: RepeatOption = 3,
     json_lines: options.JsonOption = False,
+    _verbose: options.DetailsOption = False,
 ) -> None:
     """Measure a model on this machine: speed and peak memory of each precision, whole and in tiles.
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from drsformer_cli.cli.words import printable, sentence
 from drsformer_cli.jobs.events import Failed
+from drsformer_cli.media.discover import CONVERTIBLE, MOST_NAMED
 
 D = TypeVar("D")
 Make = Callable[[Console], D]
@@ -38,6 +39,14 @@ class Screen:
         for failure in self._sums.failures:
             self.line(f"derain: {failure_line(failure)}")
             self.details(failure)
+
+    def passed_over(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Name what the search left out, each with its reason, with -v."""
+        for name, reason in entries if self.verbose else ():
+            kept = "; convert it to PNG, JPEG, WebP or TIFF first" if reason in CONVERTIBLE.values() else ""
+            self.line(f"{name}: left out ({reason}){kept}.")
+        if self.verbose and len(entries) == MOST_NAMED:
+            self.line(f"Of those left out only the first {MOST_NAMED} are named.")
 
     def details(self, failure: Failed) -> None:
         """Write the traceback of a failure that nobody expected, with -v."""

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from drsformer_cli import __version__
-from drsformer_cli.cli import ailments
+from drsformer_cli.cli import ailments, options
 from drsformer_cli.cli.ailments import Finding
 from drsformer_cli.cli.words import printable
 from drsformer_cli.errors import DerainError
@@ -44,6 +44,7 @@ def doctor(
         bool, typer.Option("--network", help="See whether models can be fetched, too: asks their server.")
     ] = False,
     json_lines: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    _verbose: options.DetailsOption = False,
 ) -> None:
     """Look at this installation: what is here, what is missing or in the way, and the command that mends it.
 

@@ -40,13 +40,13 @@ def plan_links(order: Order) -> Plan:
         format = order.format_of(order.output, one)
         base, _, name = order.output.rpartition("/") if remote else ("", "", order.output)
         task = Task(one, Path("/"), PurePosixPath(name), base=base) if remote else _beside(one, name)
-        return Plan([task], found.skipped, format, order.quality, where=task.place, remote=remote)
+        return Plan([task], found, format, order.quality, task.place, remote)
     folder = absolute("/") if remote else absolute(order.output)
     tasks = _tasks(order, one, folder, found)
     if remote:
         tasks = _sent(tasks, order.output.rstrip("/"))
     where = order.output.rstrip("/") + "/"
-    return Plan(tasks, found.skipped, order.format, order.quality, found.to_convert, where, remote)
+    return Plan(tasks, found, order.format, order.quality, where, remote)
 
 
 def _the_one(order: Order) -> Source | None:
@@ -87,6 +87,7 @@ def _tasks(order: Order, one: Source | None, folder: Path, found: Discovery) -> 
     else:
         several = discover(order.inputs)
         found.skipped.update(several.skipped)
+        found.passed_over += several.passed_over
         return [task for task in _planned(order, several.sources, folder) if owns(task)]
     naming = Naming(folder, folder, order.format, order.suffix)
     return as_tasks(iter(FolderListing(walk, naming, found, root=root, owns=owns)), root)

@@ -132,6 +132,8 @@ OverwriteOption = Annotated[
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="List what would be done, and do nothing.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Say more, with the details of errors.")]
+#: For commands that have nothing more to say but that; `app.main` looks for it among the words.
+DetailsOption = Annotated[bool, typer.Option("-v", "--verbose", help="With the details of errors.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
 
 

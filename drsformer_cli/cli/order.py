@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,16 +23,15 @@ STREAM = "-"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: the pictures and their places, what the search left out, the format of the files.
+    """What a run does: the pictures and their places, what the search found, the format of the files.
 
     `where` says in words where the results are to be found, `remote` that this is behind a URL.
     """
 
     tasks: Tasks
-    left_out: Counter[str]
+    found: Discovery
     format: str | None
     quality: int | None
-    to_convert: Sequence[Path] = ()
     where: str = ""
     remote: bool = False
 
@@ -132,14 +130,14 @@ class Order:
         sources = found.sources
         if self.to_stream:
             task = single_task(self._the_one(sources), "-")
-            return Plan([task], found.skipped, self.format, self.quality)
+            return Plan([task], found, self.format, self.quality)
         if one and self.output is not None:
             source = self._the_one(sources)
             if self.suffix:
                 raise UsageError(f"--suffix does not go with -o {self.output}: it is the whole name already.")
             format = self.format_of(self.output, source)
             task = single_task(source, self.output)
-            return Plan([task], found.skipped, format, self.quality, where=task.place)
+            return Plan([task], found, format, self.quality, task.place)
         if self.inputs == [STREAM]:
             raise UsageError(
                 f"-o {self.output} is a folder, but what comes from a pipe has no name: name a file."
@@ -150,7 +148,7 @@ class Order:
             )
         tasks = plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix)
         tasks = list(filter(self.owns(found), tasks))  # when all have names: all shards agree on them
-        return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, _folders_of(tasks))
+        return Plan(tasks, found, self.format, self.quality, _folders_of(tasks))
 
     def _names_one_folder(self) -> bool:
         """Tell whether the pictures can be listed while they are done: those of several places may meet."""
@@ -175,8 +173,7 @@ class Order:
         tasks = as_tasks(iter(listing), root)
         if tasks:
             refuse_root(root, folder)
-        where = _folders_of(first_of(tasks))
-        return Plan(tasks, found.skipped, self.format, self.quality, found.to_convert, where)
+        return Plan(tasks, found, self.format, self.quality, _folders_of(first_of(tasks)))
 
     def owns(self, found: Discovery) -> Callable[[Task], bool]:
         """Return what tells this shard's tasks from the others', which it counts as passed over."""

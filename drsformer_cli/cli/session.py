@@ -52,7 +52,7 @@ class Session:
         self._quiet = quiet
         self._verbose = verbose
         sizes = {} if isinstance(plan.tasks, Listing) else _sizes(plan.tasks)
-        self._tally = Tally(len(plan.tasks), sizes, plan.left_out, plan.where)
+        self._tally = Tally(len(plan.tasks), sizes, plan.found.skipped, plan.where)
         self._count()
         self._rows: list[dict[str, Any]] = []
         self._waiting: deque[tuple[Done | Failed | Skipped, Future[Row | None]]] = deque()
@@ -153,9 +153,7 @@ class Session:
 
     def _end(self, display: Display, *, stopped: bool = False) -> None:
         self._count()
-        if self._verbose:
-            for path in self._plan.to_convert:
-                display.note(f"{path}: left out; convert it to PNG, JPEG, WebP or TIFF first.")
+        display.passed_over(self._plan.found.passed_over)
         if self._tally.ended or not stopped:  # the error that stopped it says all there is to say
             display.end()
             if self._truth is not None:

@@ -64,7 +64,7 @@ class FilmSession:
         finally:
             if self._json_lines:
                 write_line(sys.stdout, self._tally.row())
-        self._display.end()
+        self._tell_end()
         return bool(self._tally.failures)
 
     def _take(self, event: FilmEvent) -> None:
@@ -119,6 +119,10 @@ class FilmSession:
     def _end(self) -> None:
         if self._json_lines:
             write_line(sys.stdout, self._tally.row())
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        self._display.passed_over(self._films.passed_over)
         self._display.end()
 
     def _last_word(self) -> str:

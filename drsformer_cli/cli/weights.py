@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drsformer_cli.cli import completion
+from drsformer_cli.cli import completion, options
 from drsformer_cli.cli.refusals import Command, Group
 from drsformer_cli.cli.words import printable, say
 from drsformer_cli.errors import CheckpointError, WeightsError
@@ -33,7 +33,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace the model that is 
 
 
 @weights_app.command("list", cls=Command)
-def list_models(as_json: Json = False) -> None:
+def list_models(as_json: Json = False, _verbose: options.DetailsOption = False) -> None:
     """List the models: those known by name, and those you imported.
 
     \b
@@ -76,6 +76,7 @@ def get_model(
         typer.Option("--force", help="Fetch it again, and accept a file that differs from the first one."),
     ] = False,
     as_json: Json = False,
+    _verbose: options.DetailsOption = False,
 ) -> None:
     """Download a model, check it, and keep it in the cache.
 
@@ -107,6 +108,7 @@ def import_model(
     ] = None,
     force: Force = False,
     as_json: Json = False,
+    _verbose: options.DetailsOption = False,
 ) -> None:
     """Check a checkpoint file and keep a copy of it in the cache, under a name.
 
@@ -139,6 +141,7 @@ def verify_models(
         ),
     ] = None,
     as_json: Json = False,
+    _verbose: options.DetailsOption = False,
 ) -> None:
     """Read models again: hash as recorded, every shape right, every value finite.
 
@@ -184,6 +187,7 @@ def where(
         ),
     ] = None,
     as_json: Json = False,
+    _verbose: options.DetailsOption = False,
 ) -> None:
     """Print the folder models are kept in, or the file of one model.
 

@@ -22,10 +22,11 @@ NO_FILM = "not a film"
 
 @dataclass(frozen=True)
 class FilmTasks:
-    """The films to do, and what the search left out, by reason."""
+    """The films to do, how many entries the search left out, by reason, and the first of them by name."""
 
     tasks: list[Task]
     left_out: Counter[str]
+    passed_over: list[tuple[str, str]]
 
 
 def find_films(inputs: Sequence[str], output: str | None) -> FilmTasks:
@@ -63,7 +64,7 @@ def find_films(inputs: Sequence[str], output: str | None) -> FilmTasks:
     else:
         tasks = _numbered(_tasks(found.sources, folder))
     _refuse_shared(tasks)
-    return FilmTasks(tasks, found.skipped)
+    return FilmTasks(tasks, found.skipped, found.passed_over)
 
 
 def _names_a_film(output: str) -> bool:

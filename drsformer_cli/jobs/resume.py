@@ -213,7 +213,7 @@ def without_earlier_results(found: Discovery, output: Path | None = None) -> Dis
     names itself is taken: there, a second pass is what was asked for.
     """
     manifests: dict[Path, Manifest | None] = {}
-    kept = Discovery(skipped=found.skipped.copy(), to_convert=found.to_convert)
+    kept = Discovery(skipped=found.skipped.copy(), passed_over=found.passed_over)
     for source in found.sources:
         for folder in _folders_of_results(source, output):
             if folder not in manifests:

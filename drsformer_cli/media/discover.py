@@ -22,12 +22,14 @@ OUTPUT, OUTSIDE, UNREADABLE = "output folder", "link out of the tree", "cannot b
 #: Links inside the tree: the first leads to what is done already, the second is not followed.
 TWICE, LINKED_FOLDER = "link to a picture found anyway", "link to a folder"
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "$recycle.bin", "@eadir"})
-#: Photographs that have to be converted first: what they are counted as.
-_CONVERTIBLE = {
+#: Photographs that have to be converted first: what they are counted as, by extension.
+CONVERTIBLE = {
     **dict.fromkeys(RAW_EXTENSIONS, "camera raw"),
     **dict.fromkeys(HEIC_EXTENSIONS, "HEIC"),
     **dict.fromkeys(JXL_EXTENSIONS, "JPEG XL"),
 }
+#: Entries that were passed over are told by name up to so many.
+MOST_NAMED = 1000
 _MAGIC = re.compile(r"[*?[]")
 _MOST_LOOKED_AT = 10_000  # files beside a name that is not there, for the one that was meant
 _DIGITS = re.compile(r"\d+")
@@ -56,13 +58,13 @@ class Source:
 class Discovery:
     """The pictures to do, in a fixed order, and how many entries were passed over for which reason.
 
-    `to_convert` names those that are photographs, but of a kind that has to be converted first. `extensions`
-    are those of what is looked for, `other` is the reason why anything else is passed over.
+    `passed_over` names the first of them, each with its reason. `extensions` are those of what is looked for,
+    `other` is the reason why anything else is passed over.
     """
 
     sources: list[Source] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
-    to_convert: list[Path] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
     extensions: frozenset[str] = SUPPORTED_EXTENSIONS
     other: str = NO_PICTURE
 
@@ -72,13 +74,13 @@ class Discovery:
 
     def reason_against(self, path: Path) -> str:
         """Return why a file of another kind is passed over."""
-        return _CONVERTIBLE.get(path.suffix.lower(), self.other) if self.other == NO_PICTURE else self.other
+        return CONVERTIBLE.get(path.suffix.lower(), self.other) if self.other == NO_PICTURE else self.other
 
-    def skip(self, path: Path, reason: str) -> None:
+    def skip(self, path: Path | str, reason: str) -> None:
         """Pass over an entry."""
         self.skipped[reason] += 1
-        if reason in _CONVERTIBLE.values():
-            self.to_convert.append(path)
+        if len(self.passed_over) < MOST_NAMED:
+            self.passed_over.append((str(path), reason))
 
 
 def discover(
@@ -156,7 +158,7 @@ def _take(path: Path, matched: Path | None, outputs: set[str], found: Discovery,
     below = path.relative_to(matched).parts if matched is not None else ()
     in_output = _is_below(identity, outputs) or OUTPUT_FOLDER in below
     if in_output and not (named and path.is_file()):
-        found.skipped[OUTPUT] += 1
+        found.skip(path, OUTPUT)
     elif path.is_dir():
         _walk(path, matched, outputs, found, seen)
     elif named or found.takes(path):

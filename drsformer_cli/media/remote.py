@@ -211,7 +211,7 @@ class RemoteWalk:
             if not reason and seen.folder and join(self._url, relative / name) in self._outputs:
                 reason = OUTPUT
             if reason:
-                self._found.skip(Path(join(self._url, relative / name)), reason)
+                self._found.skip(join(self._url, relative / name), reason)
             else:
                 (contents.folders if seen.folder else contents.files).append(name)
         return contents

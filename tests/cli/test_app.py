@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -177,6 +178,15 @@ def test_unexpected_errors_give_details_on_request(derain: Command, monkeypatch:
     assert "-v" in quiet.err
     assert "Traceback" not in quiet.err
     assert "Traceback" in derain("a.jpg", "-v").err
+
+
+def test_every_command_has_the_option_that_shows_details() -> None:
+    group: Any = typer.main.get_command(app.app)
+    commands = [command for name, command in group.commands.items() if name != "weights"]
+    commands += group.commands["weights"].commands.values()
+    assert len(commands) == 11
+    for command in commands:
+        assert any({"-v", "--verbose"} <= set(param.opts) for param in command.params), command.name
 
 
 def test_unknown_options_are_wrong_usage() -> None:

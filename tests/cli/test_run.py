@@ -476,7 +476,7 @@ def test_the_end_names_the_place_of_the_results(
     (photos / "shot.NEF").write_bytes(b"")
     outcome = derain("photos", "-v", *words)
     assert f"3 restored into derained{os.sep}, 1 left out (1 camera raw); " in outcome.err
-    assert f"{Path('photos/shot.NEF')}: left out; convert it" in outcome.err
+    assert f"{Path('photos/shot.NEF')}: left out (camera raw); convert it" in outcome.err
     assert "1 restored into one.png; " in derain("photos/a.png", "-o", "one.png", *words).err
     outcome = derain("photos/a.png", "photos/deep/c.png", *words)
     assert f"2 restored into {Path('photos/derained')}{os.sep} and 1 more folder; " in outcome.err

@@ -82,6 +82,9 @@ def test_a_folder(derain: Command, clips: Path, tiny: Path) -> None:
     assert rows[1]["plan"]["whole"] is True
     assert rows[-1]["left_out"] == {"not a film": 1}
     assert rows[-1]["frames"] == 20
+    again = derain("video", "clips", "-m", tiny, "-v")
+    assert "left out (not a film)." in again.err
+    assert "done before" in again.err
 
 
 def test_into_other_containers(derain: Command, clip: Path, tiny: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsformer_cli.errors import UsageError
-from drsformer_cli.media.discover import Source, discover, natural
+from drsformer_cli.media.discover import MOST_NAMED, Source, discover, natural
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="names that Windows does not allow")
 
@@ -75,7 +75,16 @@ def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
         "JPEG XL": 1,
         "output folder": 2,
     }
-    assert sorted(path.name for path in found.to_convert) == ["shot.NEF", "shot.jxl"]
+    named = {(Path(name).name, reason) for name, reason in found.passed_over}
+    assert {("shot.NEF", "camera raw"), ("shot.jxl", "JPEG XL")} < named
+    assert Counter(reason for _, reason in found.passed_over) == found.skipped
+
+
+def test_names_are_kept_of_the_first_that_are_passed_over(tmp_path: Path) -> None:
+    make(tmp_path, *(f"{number}.txt" for number in range(MOST_NAMED + 2)))
+    found = discover([str(tmp_path)])
+    assert found.skipped == {"not a picture": MOST_NAMED + 2}
+    assert len(found.passed_over) == MOST_NAMED
 
 
 def test_the_output_folder_is_never_read(tmp_path: Path) -> None:
