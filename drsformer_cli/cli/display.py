@@ -4,39 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
+from drsformer_cli.cli.sums import Sums
 from drsformer_cli.cli.words import printable, sentence
 from drsformer_cli.jobs.events import Failed
 from drsformer_cli.media.discover import CONVERTIBLE, MOST_NAMED
 
 D = TypeVar("D")
-Make = Callable[[Console], D]
+S = TypeVar("S", bound=Sums)
 
 
-class Sums(Protocol):
-    """What a display needs of the sums of a run."""
+class Screen(Generic[S]):
+    """Writes about a run, of which `tally` has the sums, to a console.
 
-    @property
-    def failures(self) -> Sequence[Failed]:
-        """Return what failed."""
-
-
-class Screen:
-    """Writes about a run to a console. A context manager, within which `progress` moves if there is any."""
+    A context manager, within which `progress` moves if there is any.
+    """
 
     progress: Progress | None = None
 
-    def __init__(self, console: Console, sums: Sums, *, verbose: bool = False) -> None:
-        self.console, self._sums, self.verbose = console, sums, verbose
+    def __init__(self, console: Console, tally: S, *, verbose: bool = False) -> None:
+        self.console, self.tally, self.verbose = console, tally, verbose
 
     def end(self) -> None:
         """Say why each failed one did."""
-        for failure in self._sums.failures:
+        for failure in self.tally.failures:
             self.line(f"derain: {failure_line(failure)}")
             self.details(failure)
 
@@ -58,7 +54,7 @@ class Screen:
         """Write one line as it is: no markup, no wrapping, no control characters."""
         self.console.print(Text(printable(text)), soft_wrap=True)
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Screen[S]:
         if self.progress is not None:
             self.progress.start()
         return self
@@ -77,10 +73,17 @@ def failure_line(failure: Failed) -> str:
     return sentence(failure.reason if name in failure.reason else f"{name}: {failure.reason}")
 
 
-def choose(silent: Make[D], live: Make[D], plain: Make[D], *, quiet: bool) -> D:
+def choose(
+    silent: Callable[..., D],
+    live: Callable[..., D],
+    plain: Callable[..., D],
+    tally: Sums,
+    *,
+    quiet: bool,
+    verbose: bool,
+) -> D:
     """Return the display that standard error bears: nothing, a line that moves, or plain lines."""
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    if quiet:
-        return silent(console)
     moves = console.is_terminal and not console.is_dumb_terminal
-    return live(console) if moves else plain(console)
+    kind = silent if quiet else live if moves else plain
+    return kind(console, tally, verbose=verbose)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -17,12 +16,8 @@ from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 HANDFUL = 5  # lines: a failure that lies further back is told again at the end
 
 
-class Display(Screen):
+class Display(Screen[Tally]):
     """Shows a run on a console; this base says nothing but errors, as `-q` asks. A context manager."""
-
-    def __init__(self, console: Console, tally: Tally, *, verbose: bool = False) -> None:
-        super().__init__(console, tally, verbose=verbose)
-        self.tally = tally
 
     def show(self, event: Event, scores: Sequence[str] = ()) -> None:
         """Show an event that the tally has taken already; `scores` say in words how good the result is."""
@@ -141,6 +136,4 @@ class LiveDisplay(PlainDisplay):
 
 def display_for(tally: Tally, *, quiet: bool, verbose: bool) -> Display:
     """Return the display that standard error bears: nothing, a live line, or plain lines."""
-    kinds = (Display, LiveDisplay, PlainDisplay)
-    silent, live, plain = (partial(kind, tally=tally, verbose=verbose) for kind in kinds)
-    return choose(silent, live, plain, quiet=quiet)
+    return choose(Display, LiveDisplay, PlainDisplay, tally, quiet=quiet, verbose=verbose)

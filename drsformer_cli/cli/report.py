@@ -17,7 +17,6 @@ from drsformer_cli.quality.formats import HTML_START
 from drsformer_cli.quality.report import as_html
 
 if TYPE_CHECKING:
-    from drsformer_cli.cli.tally import Tally
     from drsformer_cli.jobs.naming import Task
     from drsformer_cli.quality.summary import Evaluation
 
@@ -122,21 +121,6 @@ def planned_row(task: Task, again: str = "") -> dict[str, Any]:
     """Return what a dry run says of a picture it would do, and for which other settings again."""
     data = {"status": "planned", "input": full_name(task), "output": _place(task)}
     return data | {"reason": f"again: {again}"} if again else data
-
-
-def summary_row(tally: Tally) -> dict[str, Any]:
-    """Return the last line of `--json`: how many, how fast."""
-    return {
-        "status": "summary",
-        "done": tally.done,
-        "skipped": tally.skipped,
-        "again": dict(tally.again),
-        "failed": len(tally.failures),
-        "left_out": dict(tally.left_out),
-        "megapixels": round(tally.megapixels, 3),
-        "seconds": round(tally.elapsed(), 3),
-        "interrupted": tally.interrupted,
-    }
 
 
 def write_line(stream: TextIO, data: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from drsformer_cli.cli.engine import Run, open_engine
 from drsformer_cli.cli.progress import Display, display_for
-from drsformer_cli.cli.report import planned_row, row, summary_row, write_line, write_report
+from drsformer_cli.cli.report import planned_row, row, write_line, write_report
 from drsformer_cli.cli.tally import Tally
 from drsformer_cli.cli.truth import Truth, words_of
 from drsformer_cli.cli.words import printable
@@ -158,7 +158,7 @@ class Session:
             display.end()
             if self._truth is not None:
                 self._tell_truth(self._truth, display)
-        summary = summary_row(self._tally)
+        summary = self._tally.row()
         if self._truth is not None:
             summary["scores"] = self._truth.summary()
         if self._order.json_lines:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -21,12 +20,8 @@ from drsformer_cli.jobs.naming import from_here
 PACE = 30.0
 
 
-class FilmDisplay(Screen):
+class FilmDisplay(Screen[FilmTally]):
     """Shows a run on a console; this base says nothing but errors, as `-q` asks. A context manager."""
-
-    def __init__(self, console: Console, tally: FilmTally, *, verbose: bool = False) -> None:
-        super().__init__(console, tally, verbose=verbose)
-        self.tally = tally
 
     def show(self, event: FilmEvent) -> None:
         """Show an event that the tally has taken already."""
@@ -125,6 +120,4 @@ class LiveFilmDisplay(PlainFilmDisplay):
 
 def display_for(tally: FilmTally, *, quiet: bool, verbose: bool) -> FilmDisplay:
     """Return the display that standard error bears: nothing, a live line, or plain lines."""
-    kinds = (FilmDisplay, LiveFilmDisplay, PlainFilmDisplay)
-    silent, live, plain = (partial(kind, tally=tally, verbose=verbose) for kind in kinds)
-    return choose(silent, live, plain, quiet=quiet)
+    return choose(FilmDisplay, LiveFilmDisplay, PlainFilmDisplay, tally, quiet=quiet, verbose=verbose)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from drsformer_cli.cli.engine import open_films
-from drsformer_cli.cli.report import full_name, write_line
+from drsformer_cli.cli.report import full_name, planned_row, row, write_line
 from drsformer_cli.cli.video_progress import FilmDisplay, display_for
 from drsformer_cli.cli.video_tally import FilmTally
 from drsformer_cli.cli.words import printable
@@ -100,21 +100,7 @@ class FilmSession:
                 "of": plan.frames,
                 "fps": round(self._tally.speed(), 4),
             }
-        if isinstance(event, Skipped):
-            return {
-                "status": "skipped",
-                "input": full_name(event.task),
-                "output": str(event.task.path),
-                "reason": event.reason,
-            }
-        if isinstance(event, Failed):
-            return {
-                "status": "failed",
-                "input": full_name(event.task),
-                "error": event.kind,
-                "reason": event.reason,
-            }
-        return None
+        return row(event) if isinstance(event, (Skipped, Failed)) else None
 
     def _end(self) -> None:
         if self._json_lines:
@@ -169,19 +155,14 @@ class FilmSession:
 
     def _list(self, task: Task, plan: FilmPlan) -> None:
         if self._json_lines:
-            write_line(
-                sys.stdout,
-                {
-                    "status": "planned",
-                    "input": full_name(task),
-                    "output": str(task.path),
-                    "frames": plan.frames,
-                    "codec": plan.encoding.codec,
-                    "pixels": plan.encoding.pixels,
-                    "words": plan.words(),
-                    "notes": plan.notes,
-                },
-            )
+            own = {
+                "frames": plan.frames,
+                "codec": plan.encoding.codec,
+                "pixels": plan.encoding.pixels,
+                "words": plan.words(),
+                "notes": plan.notes,
+            }
+            write_line(sys.stdout, planned_row(task) | own)
         elif not self._quiet:
             print(printable(f"{task.name} -> {task.place}"))
             for line in plan.words():

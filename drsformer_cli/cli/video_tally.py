@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from drsformer_cli.cli.tally import LINKS
-from drsformer_cli.cli.words import duration, left_out, number
+from drsformer_cli.cli.sums import Sums
+from drsformer_cli.cli.words import duration, number
 from drsformer_cli.errors import UnreadableError
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film_events import (
@@ -24,7 +24,6 @@ from drsformer_cli.jobs.film_events import (
 from drsformer_cli.jobs.film_naming import NO_FILM
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.naming import Task
-from drsformer_cli.media.discover import OUTSIDE
 from drsformer_cli.media.video import pixels_of
 
 
@@ -39,20 +38,17 @@ class InWork:
     begun: float = field(default_factory=lambda: time.perf_counter())
 
 
-class FilmTally:
+class FilmTally(Sums):
     """The sums of a run over films; `current` is the film of which was heard last."""
 
     def __init__(self, tasks: Sequence[Task], left_out: Counter[str]) -> None:
-        self.total, self.left_out = len(tasks), left_out
-        self.done = self.planned = self.skipped = self.pictures = 0
-        self.failures: list[Failed] = []
-        self.interrupted = False
+        super().__init__(len(tasks), left_out)
+        self.pictures = 0
         self.current: InWork | None = None
         self._in_work: dict[Path, InWork] = {}
         self._waiting = {task.path: task.source.path for task in tasks}
         self._sizes: dict[Path, int] = {}
         self._worked = 0
-        self._start = time.perf_counter()
         self._first: float | None = None
 
     def take(self, event: FilmEvent) -> None:
@@ -71,10 +67,8 @@ class FilmTally:
                 self.done += 1
                 self.pictures += event.fresh
                 self._worked += event.fresh * _area(event.plan)
-            elif isinstance(event, Skipped):
-                self.skipped += 1
             else:
-                self.failures.append(event)
+                self.take_undone(event)
             self._in_work.pop(task.path, None)
             self.current = next(reversed(self._in_work.values()), None)
 
@@ -95,15 +89,6 @@ class FilmTally:
     def in_work(self) -> list[InWork]:
         """Return the films that are in work side by side."""
         return list(self._in_work.values())
-
-    @property
-    def ended(self) -> int:
-        """Return how many films need no more work in this run."""
-        return self.done + self.skipped + len(self.failures)
-
-    def elapsed(self) -> float:
-        """Return the seconds since the run began."""
-        return time.perf_counter() - self._start
 
     def speed(self) -> float:
         """Return pictures a second of the current film, in this run."""
@@ -139,35 +124,19 @@ class FilmTally:
 
     def row(self) -> dict[str, Any]:
         """Return the last line of `--json`."""
-        return {
-            "status": "summary",
-            "done": self.done,
-            "skipped": self.skipped,
-            "failed": len(self.failures),
-            "left_out": dict(self.left_out),
-            "frames": self.pictures,
-            "seconds": round(self.elapsed(), 3),
-            "interrupted": self.interrupted,
-        }
+        return self.row_with(frames=self.pictures)
 
     def sentence(self) -> str:
         """Return the run in one line."""
-        parts = [f"{self.planned} to do" if self.planned else f"{self.done} restored"]
-        if not self.total:
-            parts = ["no films found"]
-        if self.skipped:
-            parts.append(f"{self.skipped} done before")
-        if self.failures:
-            parts.append(f"{len(self.failures)} failed")
-        parts += left_out(self.left_out)
-        text = ", ".join(parts)
+        pace = ""
         if not self.total and self.left_out[NO_FILM]:
-            text += "; pictures are for derain without the word video"
+            pace = "; pictures are for derain without the word video"
         if self.done and self._first is not None:
             worked = time.perf_counter() - self._first
-            pace = self.pictures / worked if worked else 0.0
-            text += f"; {self.pictures} pictures in {duration(worked)}, {number(pace)} a second"
-        return text + "." + (LINKS if not self.total and self.left_out[OUTSIDE] else "")
+            speed = self.pictures / worked if worked else 0.0
+            pace = f"; {self.pictures} pictures in {duration(worked)}, {number(speed)} a second"
+        first = f"{self.planned} to do" if self.planned else f"{self.done} restored"
+        return self.sentence_of([first], "no films found", pace)
 
 
 def _area(plan: FilmPlan) -> int:
