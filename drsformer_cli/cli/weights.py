@@ -41,10 +41,10 @@ def list_models(as_json: Json = False, _verbose: options.DetailsOption = False) 
       derain weights list
       derain weights list --json
     """
-    from drsformer_cli.weights import Store, catalog
+    from drsformer_cli.weights import Store, all_names, catalog
 
     store, known = Store(), catalog()
-    rows = [_described(name, store, known.get(name)) for name in _all_names(store)]
+    rows = [_described(name, store, known.get(name)) for name in all_names(store, known)]
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row))
@@ -202,13 +202,6 @@ def where(
 
     path = cache_folder() if name is None else resolve(name)
     typer.echo(json.dumps({"name": name, "path": str(path)}) if as_json else path)
-
-
-def _all_names(store: Store) -> list[str]:
-    from drsformer_cli.weights import catalog
-
-    known = catalog()
-    return [*known, *(name for name in store.names() if name not in known)]
 
 
 def _described(name: str, store: Store, entry: Entry | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from drsformer_cli.weights.catalog import Catalog, Entry, Figure, catalog
 from drsformer_cli.weights.checkpoint import Checkpoint, fingerprint, read
 from drsformer_cli.weights.download import Fetched, get, is_offline
-from drsformer_cli.weights.manage import Verified, import_file, resolve, verify
+from drsformer_cli.weights.manage import Verified, all_names, import_file, resolve, verify
 from drsformer_cli.weights.store import Record, Store, cache_folder
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Record",
     "Store",
     "Verified",
+    "all_names",
     "cache_folder",
     "catalog",
     "fingerprint",

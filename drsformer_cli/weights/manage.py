@@ -56,11 +56,16 @@ def resolve(model: str, *, store: Store | None = None, known: Catalog | None = N
     raise unknown_model(model, store, known)
 
 
+def all_names(store: Store, known: Catalog) -> list[str]:
+    """Return the names of all models: those of the catalogue, and then those that were imported."""
+    return [*known, *(name for name in store.names() if name not in known)]
+
+
 def unknown_model(model: str, store: Store, known: Catalog) -> WeightsError:
     """Make the error for a name that is no model's, with the names nearest to it."""
     if model.lower().endswith(SUFFIXES):
         return _no_file(model)
-    names = [*known, *(name for name in store.names() if name not in known)]
+    names = all_names(store, known)
     near = get_close_matches(model.lower(), names, n=3, cutoff=0.5)
     if os.path.lexists(model) and not near:
         return WeightsError(f"{model[:200]} is no model: give a name, or a file in {', '.join(SUFFIXES)}")
