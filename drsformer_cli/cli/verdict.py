@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from drsformer_cli.cli.report import check_place, write_line
-from drsformer_cli.cli.words import printable
+from drsformer_cli.cli.words import left_out, printable
 from drsformer_cli.errors import DerainError, OutputError, SetupError, UsageError
 from drsformer_cli.media.files import write_atomically
 from drsformer_cli.quality import formats
 from drsformer_cli.quality.evaluate import evaluate
-from drsformer_cli.quality.folders import Problem, Work, reasons_of
+from drsformer_cli.quality.folders import Problem, Work
 from drsformer_cli.quality.formats import printed
 from drsformer_cli.quality.published import SOURCE
 from drsformer_cli.quality.report import as_html, preview_budget
@@ -211,8 +211,8 @@ class Verdict:
                 "derain: no names belong together: --pair REGEX says which do, see derain eval -h."
             )
         if not self._quiet and self._work.left_out:
-            total = sum(self._work.left_out.values())
-            self._error_line(f"{total} left out ({reasons_of(self._work.left_out)}).")
+            (words,) = left_out(self._work.left_out)
+            self._error_line(f"{words}.")
         if not self._quiet and (noted := self._evaluation.noted):
             pictures = "1 picture was" if noted == 1 else f"{noted} pictures were"
             notes = Counter(note for row in self._evaluation.scored for note in row.notes)
