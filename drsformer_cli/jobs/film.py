@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from drsformer_cli.jobs.film_events import Progress, SegmentDone, Step
 from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.film_record import SegmentRecord
 from drsformer_cli.jobs.film_signals import Held
+from drsformer_cli.jobs.pipeline import Model
 from drsformer_cli.media.video_codec import Segment
 from drsformer_cli.media.video_frames import Shot
 
@@ -47,11 +48,8 @@ class Terms(Protocol):
         """Keep to the ways of an earlier plan."""
 
 
-class FilmModel(Terms, Protocol):
+class FilmModel(Terms, Model, Protocol):
     """What the loop needs of a restorer."""
-
-    def restore(self, rainy: NDArray[Any], /) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Restore one picture (H, W, 3); return it in the same shape and dtype, and how it was done."""
 
 
 class Shelf(Protocol):
@@ -89,14 +87,8 @@ class _Open:
     """A segment that is being encoded."""
 
     encoder: Segment
-    times: list[int] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
+    shots: list[Shot] = field(default_factory=list)  # without their pictures
     plans: list[dict[str, Any]] = field(default_factory=list)
-    last: int = 0
-    lost: int = 0
-    damaged: int = 0
-    mended: int = 0
-    repeated: int = 0
     seconds: float = 0.0
 
 
@@ -307,26 +299,26 @@ class FilmLoop:
             segment = segment or _Open(Segment(plan.film, plan.encoding))
             _enter(segment, item, picture)
             del item
-            if len(segment.times) == self._size:
+            if len(segment.shots) == self._size:
                 self._finish(segment)
                 segment = None
         if segment is not None and not self._stop.is_set():
             self._finish(segment)
 
     def _finish(self, segment: _Open) -> None:
-        data = segment.encoder.finish()
+        data, shots = segment.encoder.finish(), segment.shots
         record = SegmentRecord(
             file=self._shelf.next_file(),
             size=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
-            times=segment.times,
-            digests=segment.digests,
+            times=[shot.pts for shot in shots],
+            digests=[shot.digest for shot in shots],
             order=segment.encoder.order,
-            last=segment.last,
-            lost=segment.lost,
-            damaged=segment.damaged,
-            mended=segment.mended,
-            repeated=segment.repeated,
+            last=shots[-1].duration,
+            lost=sum(shot.lost for shot in shots),
+            damaged=sum(shot.damaged for shot in shots),
+            mended=sum(shot.mended for shot in shots),
+            repeated=sum(shot.repeated for shot in shots),
             seconds=round(segment.seconds, 4),
             plans=segment.plans,
         )
@@ -338,13 +330,7 @@ def _enter(segment: _Open, item: _Restored, picture: Any) -> None:
     """Encode a picture, and keep the accounts of its segment."""
     shot = item.seen.shot
     segment.encoder.add(picture, shot.pts)
-    segment.times.append(shot.pts)
-    segment.digests.append(shot.digest)
-    segment.last = shot.duration
-    segment.lost += shot.lost
-    segment.damaged += shot.damaged
-    segment.mended += shot.mended
-    segment.repeated += shot.repeated
+    segment.shots.append(replace(shot, frame=None))
     segment.seconds += item.seconds
     if item.plan is not None and item.plan not in segment.plans:
         segment.plans.append(item.plan)

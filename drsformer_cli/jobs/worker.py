@@ -22,7 +22,7 @@ from drsformer_cli.jobs.events import words_for
 from drsformer_cli.jobs.gate import Gate, byte_budget
 from drsformer_cli.jobs.hands import MOST_ERRANDS, Errand
 from drsformer_cli.jobs.objects import note_for
-from drsformer_cli.jobs.pipeline import restore_frames
+from drsformer_cli.jobs.pipeline import Model, restore_frames
 from drsformer_cli.jobs.record import Input
 from drsformer_cli.jobs.source import read_file, read_url
 from drsformer_cli.media.files import make_folder, stage
@@ -30,7 +30,7 @@ from drsformer_cli.media.images import MOST_PIXELS, Picture, decode, encode
 from drsformer_cli.media.remote import write
 
 
-class Model(Protocol):
+class WorkerModel(Model, Protocol):
     """What a worker needs of a restorer."""
 
     @property
@@ -40,9 +40,6 @@ class Model(Protocol):
     @property
     def settings(self) -> dict[str, Any]:
         """Return all that decides the result besides the picture's size."""
-
-    def restore(self, rainy: NDArray[Any], /) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Restore one picture (H, W, 3); return it in the same shape and dtype, and how it was done."""
 
     def go_on_as(self, plan: Mapping[str, Any], /) -> None:
         """Rest all further plans on what an earlier one rested on."""
@@ -219,7 +216,7 @@ class Worker:
 
     def __init__(
         self,
-        model: Model,
+        model: WorkerModel,
         *,
         format: str | None = None,
         quality: int | None = None,
