@@ -140,10 +140,8 @@ class FilmSession:
         for task in self._films.tasks:
             try:
                 plan, decision = batch.look(task)
-            except Exception as error:  # what is wrong with one film must not hide the others
-                if batch.alone(error):
-                    raise
-                self._take(Failed.because(task, error))
+            except Exception as error:
+                self._take(batch.failed(task, error))
                 continue
             if decision.skip is not None:
                 self._take(Skipped(task, decision.skip))

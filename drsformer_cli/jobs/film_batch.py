@@ -52,9 +52,14 @@ class Films:
         self._tasks, self._settings, self._wish, self._overwrite = tasks, settings, wish, overwrite
         self._inputs = file_ids(tasks)
 
-    def alone(self, error: Exception) -> bool:
-        """Tell whether an error is wrong usage for the one film that was named, and so ends the run."""
-        return isinstance(error, UsageError) and len(self._tasks) == 1 and self._tasks[0].source.named
+    def failed(self, task: Task, error: Exception) -> Failed:
+        """Put what keeps a film from being done into words, so that it does not stop the others.
+
+        Raises the error where it is wrong usage for the one film that was named: that ends the run.
+        """
+        if isinstance(error, UsageError) and len(self._tasks) == 1 and self._tasks[0].source.named:
+            raise error
+        return Failed.because(task, error)
 
     def look(self, task: Task) -> tuple[FilmPlan, Decision]:
         """Return what would be done with a film, and whether. Raises what keeps it from being done."""
@@ -95,12 +100,10 @@ class FilmBatch(Films):
         for task in self._tasks:
             try:
                 yield from self._film(task)
-            except (SetupError, KeyboardInterrupt, GeneratorExit):
+            except SetupError:
                 raise
-            except Exception as error:  # this film's misfortune must not stop the others
-                if self.alone(error):
-                    raise
-                yield Failed.because(task, error)
+            except Exception as error:
+                yield self.failed(task, error)
 
     def _film(self, task: Task) -> Iterator[FilmEvent]:
         plan, decision = self.look(task)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from drsformer_cli.errors import SetupError
-from drsformer_cli.jobs.events import Failed, Skipped
+from drsformer_cli.jobs.events import Skipped
 from drsformer_cli.jobs.film_allot import AllottedFilm
 from drsformer_cli.jobs.film_batch import Films
 from drsformer_cli.jobs.film_crew import FilmCrew, FilmTerms
@@ -79,10 +79,8 @@ class FilmSpread(Films):
                     event = self._begun(task, stack)
             except SetupError:
                 raise
-            except Exception as error:  # this film's misfortune must not stop the others
-                if self.alone(error):
-                    raise
-                event = Failed.because(task, error)
+            except Exception as error:
+                event = self.failed(task, error)
         yield event
 
     def _begun(self, task: Task, stack: ExitStack) -> FilmEvent:
