@@ -222,16 +222,14 @@ class Order:
 
     def output_folders(self) -> list[Path]:
         """Return the folders that results may go to, which the search must not enter."""
-        from drsformer_cli.jobs.naming import absolute, default_folder, real
+        from drsformer_cli.jobs.naming import absolute, default_folder, kept_out
 
         places = [absolute(name) for name in self.inputs if name != STREAM]
         if self.output is None:
             folders = [default_folder(p if p.is_dir() else p.parent, is_folder=p.is_dir()) for p in places]
         else:
             folders = [absolute(self.output)]
-        # a folder that holds an input itself is no place to keep out of
-        leads = [real(place) for place in places]
-        return [folder for folder in folders if not any(lead.is_relative_to(real(folder)) for lead in leads)]
+        return kept_out(folders, places)
 
 
 def _folders_of(tasks: Sequence[Task]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from drsformer_cli.errors import StorageError, UsageError
 from drsformer_cli.jobs.manifest import Manifest
-from drsformer_cli.jobs.naming import Task, absolute, default_folder, file_key, plan_outputs, real
+from drsformer_cli.jobs.naming import Task, absolute, default_folder, file_key, kept_out, plan_outputs
 from drsformer_cli.jobs.resume import refuse_pictures_inside, without_earlier_results
 from drsformer_cli.media.discover import OUTPUT, Discovery, Source, discover
 from drsformer_cli.media.video import FILM_EXTENSIONS
@@ -83,8 +83,7 @@ def _output_folders(inputs: Sequence[str], output: str | None) -> list[Path]:
         if output is None
         else [absolute(output)]
     )
-    leads = [real(place) for place in places]
-    return [folder for folder in folders if not any(lead.is_relative_to(real(folder)) for lead in leads)]
+    return kept_out(folders, places)
 
 
 def _without_results_beside(found: Discovery) -> Discovery:

@@ -16,10 +16,9 @@ from typing import Protocol
 
 import numpy as np
 
-from drsformer_cli.errors import StorageError
 from drsformer_cli.jobs.manifest import STEM, Manifest
 from drsformer_cli.jobs.naming import Task, absolute, file_key, plain_name, plan_outputs
-from drsformer_cli.jobs.resume import BAD_MANIFEST
+from drsformer_cli.jobs.resume import is_result, manifest_in
 from drsformer_cli.media.discover import OUTPUT, Contents, Discovery, Source, natural
 
 MANY = 20_000  # pictures; fewer are listed before the first one starts
@@ -134,11 +133,8 @@ class FolderListing:
                 stack.append(self._visit(item))
 
     def _look(self, folder: Path) -> tuple[Manifest, ...]:
-        try:
-            return (Manifest.load(folder),)
-        except (StorageError, OSError):  # it may be anybody's: what stands beside it is done all the same
-            self._found.skipped[BAD_MANIFEST] += 1
-            return ()
+        manifest = manifest_in(folder, self._found)
+        return () if manifest is None else (manifest,)
 
     def _enter(self, above: Contents, name: str, manifests: tuple[Manifest, ...]) -> _Visit:
         contents = self._walk.enter(above, name)
@@ -175,14 +171,9 @@ class FolderListing:
 
     def _is_result(self, path: Path, visit: _Visit) -> bool:
         """Tell whether a file is the result of an earlier run, and count it."""
-        for manifest in visit.manifests:
-            try:
-                claimed = manifest.claims(absolute(path).relative_to(manifest.folder).as_posix())
-            except OSError:
-                claimed = False  # reading it will say why
-            if claimed:
-                self._found.skipped[OUTPUT] += 1
-                return True
+        if any(is_result(path, manifest) for manifest in visit.manifests):
+            self._found.skipped[OUTPUT] += 1
+            return True
         return False
 
     def _names(self, contents: Contents) -> dict[str, PurePath]:

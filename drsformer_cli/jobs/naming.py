@@ -98,6 +98,12 @@ def real(path: Path | str) -> Path:
     return Path(os.path.realpath(path))
 
 
+def kept_out(folders: Iterable[Path], inputs: Iterable[Path]) -> list[Path]:
+    """Return those folders for results that a search must not enter: all that hold no input themselves."""
+    leads = [real(place) for place in inputs]
+    return [folder for folder in folders if not any(lead.is_relative_to(real(folder)) for lead in leads)]
+
+
 def default_folder(place: Path, *, is_folder: bool) -> Path:
     """Return where results of a named folder, or of files in the folder `place`, go without `-o`."""
     place = absolute(place)

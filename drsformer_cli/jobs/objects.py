@@ -15,6 +15,7 @@ from drsformer_cli.jobs.resume import (
     DONE_BEFORE,
     Decision,
     differing,
+    in_the_way,
     input_in_the_way,
     input_path,
     same_input,
@@ -47,9 +48,7 @@ class RemoteStore:
         try:
             seen, settings = Input(**note["input"]), dict(note["settings"])
         except (KeyError, TypeError, ValueError):
-            raise OutputError(
-                f"{url} is there already and was not made by derain: --overwrite replaces it."
-            ) from None
+            raise in_the_way(task) from None
         same_place = seen.path == _short(input_path(task))
         same = same_input(task, seen, same_place=same_place)
         if not same and not same_place:

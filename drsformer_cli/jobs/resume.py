@@ -98,7 +98,7 @@ def decide(
         status = task.path.stat()
     except (FileNotFoundError, NotADirectoryError):
         if task.path.is_symlink() and not overwrite:
-            raise _in_the_way(task) from None
+            raise in_the_way(task) from None
         return Decision(replace=overwrite)
     if _identity(task.path, status) in inputs:
         raise input_in_the_way(task)
@@ -109,7 +109,7 @@ def decide(
     record = manifest.record(output)
     if not manifest.claims(output):
         if record is None:
-            raise _in_the_way(task)
+            raise in_the_way(task)
         raise OutputError(
             f"{task.path} has changed since derain wrote it: delete the file to have it made again, or give "
             "--overwrite to replace it."
@@ -125,8 +125,10 @@ def input_in_the_way(task: Task) -> OutputError:
     return OutputError(f"{place} is itself an input and is never overwritten: choose another name with -o.")
 
 
-def _in_the_way(task: Task) -> OutputError:
-    return OutputError(f"{task.path} is there already and was not made by derain: --overwrite replaces it.")
+def in_the_way(task: Task) -> OutputError:
+    """Return the error for a result in whose place something stands that no run of ours made."""
+    place = task.url or task.path
+    return OutputError(f"{place} is there already and was not made by derain: --overwrite replaces it.")
 
 
 def same_input(task: Task, seen: Input, *, same_place: bool) -> bool:
@@ -217,8 +219,9 @@ def without_earlier_results(found: Discovery, output: Path | None = None) -> Dis
     for source in found.sources:
         for folder in _folders_of_results(source, output):
             if folder not in manifests:
-                manifests[folder] = _look(folder, kept)
-            if _is_result(source, folder, manifests[folder]):
+                manifests[folder] = manifest_in(folder, kept)
+            manifest = manifests[folder]
+            if manifest is not None and source.path is not None and is_result(source.path, manifest):
                 kept.skipped[OUTPUT] += 1
                 break
         else:
@@ -240,18 +243,18 @@ def _folders_of_results(source: Source, output: Path | None) -> list[Path]:
     ]
 
 
-def _look(folder: Path, kept: Discovery) -> Manifest | None:
+def manifest_in(folder: Path, found: Discovery) -> Manifest | None:
+    """Return the manifest of a folder to look at; None for one that cannot be read, which is counted."""
     try:
         return Manifest.load(folder)
-    except StorageError:  # it may be anybody's: it must not keep what stands beside it from being done
-        kept.skipped[BAD_MANIFEST] += 1
+    except (StorageError, OSError):  # it may be anybody's: what stands beside it is done all the same
+        found.skipped[BAD_MANIFEST] += 1
         return None
 
 
-def _is_result(source: Source, folder: Path, manifest: Manifest | None) -> bool:
-    if manifest is None or source.path is None:
-        return False
+def is_result(path: Path, manifest: Manifest) -> bool:
+    """Tell whether a file below a manifest's folder is what a run of ours put there."""
     try:
-        return manifest.claims(absolute(source.path).relative_to(folder).as_posix())
+        return manifest.claims(absolute(path).relative_to(manifest.folder).as_posix())
     except OSError:
         return False  # reading it will say why
