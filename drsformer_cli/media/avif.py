@@ -43,7 +43,7 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
     count = int(image.n_frames)
     check_size(picture.name, *image.size, count, max_pixels)
     if any(mark in data[:65536] for mark in _GAIN_MAPS):
-        picture.note("gain map dropped")
+        picture.note(metadata.GAIN_MAP)
     _read_metadata(image, picture)
     stored, durations = [], []
     for index in range(count):
@@ -75,7 +75,7 @@ def write(order: Order) -> bytes:
         if picture.layers[0].orientation == 1:
             hidden = _hide_orientation(meta.exif)
         elif exif.has_maker_note(meta.exif):
-            picture.note("the maker note in EXIF was moved, and some programs may no longer read it")
+            picture.note(metadata.MAKER_NOTE)
         options["exif"] = hidden
     images = [Image.fromarray(samples) for samples in order.stored]
     if picture.timing is not None:

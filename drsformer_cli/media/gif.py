@@ -10,6 +10,7 @@ import numpy as np
 from PIL import GifImagePlugin, Image
 
 from drsformer_cli.errors import UnreadableError
+from drsformer_cli.media import metadata
 from drsformer_cli.media.gif_blocks import (
     APPLICATION,
     COMMENT,
@@ -61,7 +62,7 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
     picture.carried = carried = _carry(gif.blocks, picture)
     carried.aspect = gif.aspect
     if gif.end < len(data) and data[gif.end :].strip(b"\x00;"):
-        picture.note("data behind the end of the picture dropped")
+        picture.note(metadata.BEHIND)
     if len(images) > 1:
         delays = [Fraction(hundredths or 0, 100) for hundredths in carried.delays]
         picture.timing = Timing(delays, _plays(gif.blocks))

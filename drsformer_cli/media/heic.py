@@ -89,7 +89,7 @@ def _note_companions(file: Any, info: dict[str, Any], data: bytes, picture: Pict
     """Name the other pictures in the file, which will be gone."""
     kinds = str(list(info.get("aux") or {}))
     if "hdrgainmap" in kinds or b"tmap" in data[:65536]:
-        picture.note("gain map dropped")
+        picture.note(metadata.GAIN_MAP)
     elif info.get("aux"):
         picture.note("auxiliary pictures dropped")
     if info.get("depth_images"):

@@ -10,11 +10,12 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from drsformer_cli.errors import UnreadableError, UnsupportedError
-from drsformer_cli.media import exif, jpeg_segments
+from drsformer_cli.media import exif, jpeg_segments, metadata
 from drsformer_cli.media.guard import check_size, open_plugin
 from drsformer_cli.media.jpeg_segments import APP0, APP14, Frame, Segment
 from drsformer_cli.media.picture import Order, Picture
 from drsformer_cli.media.pixels import split
+from drsformer_cli.media.sniff import CMYK
 from drsformer_cli.media.xmp import has_gain_map
 
 DEFAULT_QUALITY = 95
@@ -105,7 +106,7 @@ def _encode(image: Image.Image, options: dict[str, Any], progressive: bool, pict
 
 def _check(frame: Frame, name: str) -> None:
     if len(frame.components) == 4:
-        raise UnsupportedError(f"{name} is a CMYK picture; convert it to RGB first.")
+        raise UnsupportedError(f"{name} {CMYK}")
     if frame.precision != 8:
         raise UnsupportedError(
             f"{name} is a JPEG of {frame.precision} bits, which cannot be kept; convert it to 16-bit PNG."
@@ -119,13 +120,13 @@ def _note_companions(behind: bytes, segments: list[Segment], picture: Picture) -
     packets = b"".join(s.body for s in segments if s.body.startswith(jpeg_segments.XMP))
     several = any(s.body.startswith(b"MPF\x00") for s in segments)
     if has_gain_map(packets) or has_gain_map(behind) or b"urn:iso:std:iso:ts:21496:-1" in behind:
-        picture.note("gain map dropped")
+        picture.note(metadata.GAIN_MAP)
     elif several and b"\xff\xd8\xff" in behind:
         picture.note("further pictures in the file (MPF) dropped")
     elif b"MotionPhoto" in packets or b"MicroVideo" in packets:
         picture.note("motion photo dropped")
     elif behind.strip(b"\x00\xff"):
-        picture.note("data behind the end of the picture dropped")
+        picture.note(metadata.BEHIND)
 
 
 def _tables(image: Any, frame: Frame, picture: Picture) -> list[list[int]]:

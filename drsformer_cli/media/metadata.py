@@ -5,7 +5,9 @@ from __future__ import annotations
 from drsformer_cli.media import exif, xmp
 from drsformer_cli.media.picture import Picture
 
-THUMBNAIL = "embedded thumbnail dropped"
+THUMBNAIL, GAIN_MAP = xmp.THUMBNAIL, xmp.GAIN_MAP
+BEHIND = "data behind the end of the picture dropped"
+MAKER_NOTE = "the maker note in EXIF was moved, and some programs may no longer read it"
 CREDENTIALS = "content credentials dropped, for they sign the picture before restoration"
 
 

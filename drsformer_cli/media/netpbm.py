@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from drsformer_cli.errors import UnreadableError, UnsupportedError
+from drsformer_cli.media import metadata
 from drsformer_cli.media.guard import check_size
 from drsformer_cli.media.picture import Array, Order, Picture
 from drsformer_cli.media.pixels import split
+from drsformer_cli.media.sniff import BILEVEL
 
 _BITMAPS = (b"P1", b"P4")
 _TOKEN = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+(\d+)")
@@ -30,10 +32,7 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
     """Decode a PPM or PGM file into `picture`; values are stretched to the whole of 8 or 16 bits."""
     name, kind = picture.name, data[:2]
     if kind in _BITMAPS:
-        raise UnsupportedError(
-            f"{name} has one bit a pixel, with nothing between black and white to restore; "
-            "convert it to greyscale first."
-        )
+        raise UnsupportedError(f"{name} {BILEVEL}")
     fields: list[int] = []
     at = 2
     for _ in range(3):
@@ -88,7 +87,7 @@ def _binary(data: bytes, at: int, count: int, greatest: int, picture: Picture) -
     if end > len(data):
         raise UnreadableError(f"{picture.name} is cut short: some of its pixels are missing.")
     if data[end:].strip():
-        picture.note("data behind the end of the picture dropped")
+        picture.note(metadata.BEHIND)
     return np.frombuffer(data, dtype, count, at)
 
 

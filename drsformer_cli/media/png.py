@@ -35,6 +35,7 @@ from drsformer_cli.media.png_chunks import (
     write_raw_profile,
     write_xmp,
 )
+from drsformer_cli.media.sniff import BILEVEL
 
 _INCH = 0.0254  # metres
 _LEVEL = 4  # of compression: half the time of the usual 6, for files about 1 % larger
@@ -56,14 +57,11 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
     chunks, trailing = read_chunks(data, name)
     header = read_ihdr(chunks, name)
     if header.depth == 1 and header.colour == GREY:
-        raise UnsupportedError(
-            f"{name} has one bit a pixel, with nothing between black and white to restore; "
-            "convert it to greyscale first."
-        )
+        raise UnsupportedError(f"{name} {BILEVEL}")
     check_size(name, header.width, header.height, 1, max_pixels)
     _read_metadata(chunks, picture)
     if trailing:
-        picture.note("data behind the end of the picture dropped")
+        picture.note(metadata.BEHIND)
     orientation = exif.orientation(picture.metadata.exif)
     picture.carried = _carry(chunks, header, picture)
     if not apng.read(chunks, header, picture, orientation, max_pixels):

@@ -13,8 +13,7 @@ from drsformer_cli.errors import UnsupportedError
 from drsformer_cli.media.guard import check_size, open_plugin
 from drsformer_cli.media.picture import Order, Picture
 from drsformer_cli.media.pixels import split
-
-_FOOTER = b"TRUEVISION-XFILE.\x00"
+from drsformer_cli.media.sniff import BILEVEL, TGA_MARK
 
 
 @dataclass
@@ -36,14 +35,11 @@ def read_targa(data: bytes, picture: Picture, max_pixels: int) -> None:
     image = open_plugin(TgaImagePlugin.TgaImageFile, data)
     check_size(picture.name, *image.size, 1, max_pixels)
     if image.mode == "1":
-        raise UnsupportedError(
-            f"{picture.name} has one bit a pixel, with nothing between black and white to restore; "
-            "convert it to greyscale first."
-        )
+        raise UnsupportedError(f"{picture.name} {BILEVEL}")
     options = {"compression": image.info.get("compression"), "orientation": image.info.get("orientation", -1)}
     if "id_section" in image.info:
         options["id_section"] = image.info["id_section"]
-    has_extension = data.endswith(_FOOTER) and data[-26:-22] != bytes(4)
+    has_extension = data.endswith(TGA_MARK) and data[-26:-22] != bytes(4)
     if has_extension:
         picture.note("Targa extension area (author, comments, postage stamp) dropped")
     picture.carried = CarriedTarga(options)

@@ -219,7 +219,7 @@ def _from_metadata(picture: Picture, stored: list[Array]) -> Carried:
         tags = Directory(entries, main[1].children)
         exif_tags = main[1].children.get(EXIF)
         if exif_tags is not None and exif.MAKER_NOTE in exif_tags.entries:
-            picture.note("the maker note in EXIF was moved, and some programs may no longer read it")
+            picture.note(metadata.MAKER_NOTE)
     profile = metadata.icc_for(picture, grey=stored[0].ndim == 2 or stored[0].shape[2] == 2)
     for tag, kind, raw in ((_ICC, 7, profile), (_XMP, 1, meta.xmp), (_IPTC, 7, meta.iptc)):
         if raw is not None:

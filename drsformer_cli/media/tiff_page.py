@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from drsformer_cli.errors import UnreadableError, UnsupportedError
+from drsformer_cli.media import sniff
 from drsformer_cli.media.ifd import SUBFILES, Directory, Layout, numbers, read_directory, read_header
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR = range(7)
@@ -132,16 +133,14 @@ def check(shape: Shape, name: str) -> None:
 
 
 def _reason(shape: Shape) -> str:
-    if shape.photometric in (CMYK, *_LAB):
-        kind = "CMYK" if shape.photometric == CMYK else "Lab"
-        return f"is a {kind} picture; convert it to RGB first."
+    if shape.photometric == CMYK:
+        return sniff.CMYK
+    if shape.photometric in _LAB:
+        return "is a Lab picture; convert it to RGB first."
     if shape.photometric not in _COLOURS:
         return f"has pixels that are neither grey nor RGB ({shape.photometric}); convert it to RGB first."
     if shape.bits == 1 and shape.photometric != PALETTE:
-        return (
-            "has one bit a pixel, with nothing between black and white to restore; "
-            "convert it to greyscale first."
-        )
+        return sniff.BILEVEL
     if shape.photometric == YCBCR and shape.compression != JPEG:
         return "stores YCbCr without new-style JPEG compression; convert it to RGB first."
     if shape.compression == OLD_JPEG:

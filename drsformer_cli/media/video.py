@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from drsformer_cli.errors import UnreadableError, UnsupportedError
-from drsformer_cli.media.video_tool import as_url, ffmpeg
+from drsformer_cli.media.video_tool import as_url, ffmpeg, raise_fault
 
 #: What is taken for a film when a folder is searched.
 FILM_EXTENSIONS = frozenset(
@@ -140,8 +140,7 @@ def probe(path: Path) -> Film:
         with av.open(as_url(path), metadata_errors="replace") as container:
             return _read(path, container)
     except av.error.FFmpegError as error:
-        if isinstance(error, OSError) and error.errno and error.errno > 0:
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise_fault(error, path)
         raise UnreadableError(
             f"{path} is no film, or is damaged from its beginning ({error.strerror})."
         ) from None
@@ -155,7 +154,7 @@ def pixels_of(path: Path) -> int:
     Raises UnreadableError for what is no film, and OSError if it cannot be opened.
     """
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(as_url(path), metadata_errors="replace") as container:
             streams = [stream for stream in container.streams.video if stream.codec_context is not None]
             if not streams:
                 return 0
@@ -164,8 +163,7 @@ def pixels_of(path: Path) -> int:
             frames = stream.frames or (round(seconds * rate) if seconds and rate else 0)
             return int(frames * stream.codec_context.width * stream.codec_context.height)
     except av.error.FFmpegError as error:
-        if isinstance(error, OSError) and error.errno and error.errno > 0:
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise_fault(error, path)
         raise UnreadableError(f"{path} is no film ({error.strerror}).") from None
 
 

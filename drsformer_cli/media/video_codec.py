@@ -22,6 +22,9 @@ _SMALL = 128
 #: Threads of an encoder: the bytes of some depend on it, so it is the same everywhere.
 THREADS = 4
 
+#: No encoder keeps more pictures back.
+_MOST_KEPT_BACK = 64
+
 
 @dataclass(frozen=True)
 class Codec:
@@ -356,7 +359,7 @@ class Segment:
         for packet in packets:
             number = self._numbers[packet.pts]
             # counted, not timed: the times are given when all segments are joined
-            packet.pts, packet.dts = number, len(self.order) - len(_DEPTH)
+            packet.pts, packet.dts = number, len(self.order) - _MOST_KEPT_BACK
             packet.time_base = Fraction(1, 1000)
             packet.duration = 1
             self.order.append(number)
@@ -386,6 +389,3 @@ def _reformatted(frame: Any, encoding: Encoding) -> Any:
         dst_color_range="JPEG" if full else "MPEG",
         interpolation="BICUBIC",
     )
-
-
-_DEPTH = range(64)  # no codec keeps more pictures back

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -15,7 +14,7 @@ import numpy as np
 from drsformer_cli.errors import UnreadableError
 from drsformer_cli.media.video import Film, end_tag, open_decoder
 from drsformer_cli.media.video_pixels import Pixels, plane_of
-from drsformer_cli.media.video_tool import as_url
+from drsformer_cli.media.video_tool import as_url, raise_fault
 
 #: How far before the place to go on from reading begins, in pictures, so that the decoder has all it needs.
 RUN_UP = 64
@@ -280,12 +279,6 @@ def _packets(film: Film, container: Any, stream: Any, ending: Ending) -> Iterato
         step = 1 / film.rate if film.rate else Fraction(0)
         ending.early = ending.early or seen + 3 * step + SLACK < own
     yield None
-
-
-def raise_fault(error: Exception, path: Path) -> None:
-    """Raise OSError if that is what kept ffmpeg from reading on; damage and a missing end are none."""
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def digest_of(frame: Any) -> str:

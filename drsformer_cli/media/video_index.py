@@ -8,8 +8,7 @@ from itertools import pairwise
 import av
 
 from drsformer_cli.media.video import Film
-from drsformer_cli.media.video_frames import raise_fault
-from drsformer_cli.media.video_tool import as_url
+from drsformer_cli.media.video_tool import as_url, raise_fault
 
 
 def times_of(film: Film, *, start: Fraction | None = None, end: Fraction | None = None) -> list[int] | None:

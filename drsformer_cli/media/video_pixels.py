@@ -89,7 +89,6 @@ class Pixels:
         if "f32" in self.format or "f16" in self.format or layout.is_bit_stream or self.depth > 16:
             raise UnsupportedError(f"{film.path} has pictures of {film.pixels}, which cannot be kept.")
         self.rgb, self.grey = layout.is_rgb, len(layout.components) <= 2 and not layout.is_rgb
-        self._alpha = len(layout.components) in (2, 4)
         self._wide = self.depth > 8
         self.notes: list[str] = []
         self._kr, self._kb, self._name = self._choose_matrix()

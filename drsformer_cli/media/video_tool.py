@@ -41,6 +41,12 @@ def as_url(path: Path) -> str:
     return f"file:{path}"
 
 
+def raise_fault(error: Exception, path: Path) -> None:
+    """Raise OSError if that is what kept FFmpeg from reading on; damage and a missing end are none."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 class ToolError(Exception):
     """ffmpeg ended with an error; `str(error)` is the last of what it said."""
 

@@ -6,27 +6,29 @@ import re
 from bisect import bisect
 from xml.parsers import expat
 
-_GAIN_MAP = (b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGainMap/1.0/")
+_GAIN_MAP_SPACES = (b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGainMap/1.0/")
 _CONTAINER = (b"http://ns.google.com/photos/1.0/container/",)
 _CAMERA = (b"http://ns.google.com/photos/1.0/camera/",)
 _PICTURE = (b"http://ns.google.com/photos/1.0/image/",)
 _BASIC = (b"http://ns.adobe.com/xap/1.0/",)
 _EXTENDED = (b"http://ns.adobe.com/xmp/note/",)
+#: What is noted of what goes.
+GAIN_MAP, THUMBNAIL = "gain map dropped", "embedded thumbnail dropped"
 _ANY = rb"[\w.-]+"
 _MOST_PREFIXES = 8  # for one namespace; more are an attack on the time it takes
 
 _RULES: tuple[tuple[tuple[bytes, ...], bytes, str], ...] = (
-    (_GAIN_MAP, _ANY, "gain map dropped"),
+    (_GAIN_MAP_SPACES, _ANY, GAIN_MAP),
     (_CONTAINER, _ANY, ""),
     (_CAMERA, rb"(?:MicroVideo|MotionPhoto)\w*", "motion photo dropped"),
     (_PICTURE, _ANY, "embedded original picture dropped"),
-    (_BASIC, rb"Thumbnails", "embedded thumbnail dropped"),
+    (_BASIC, rb"Thumbnails", THUMBNAIL),
 )
 
 
 def has_gain_map(packet: bytes) -> bool:
     """Whether a packet describes a gain map."""
-    return any(_prefixes(packet, (uri,)) for uri in _GAIN_MAP)
+    return any(_prefixes(packet, (uri,)) for uri in _GAIN_MAP_SPACES)
 
 
 def clean(packet: bytes) -> tuple[bytes | None, list[str]]:
