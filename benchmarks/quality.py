@@ -1,6 +1,6 @@
 """Quality of a model on folders of pictures: mean PSNR of luma (`rain200`), of the input and of the result.
 
-    python benchmarks/quality.py FOLDER... [--model NAME|FILE] [--precision WORD] [--ensemble] [--single]
+    python -m benchmarks.quality FOLDER... [--model NAME|FILE] [--precision WORD] [--ensemble] [--single]
 
 A folder with `rainy` and `clean` in it is scored as pairs, by equal stems, and what others made of the rainy
 pictures is scored beside it if it stands in a third folder there. A folder that holds such folders stands for
@@ -10,15 +10,14 @@ compared with the input.
 
 from __future__ import annotations
 
-import argparse
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import drsformer_cli as derain
+from benchmarks.folders import expand, is_paired, read, words_for
 from drsformer_cli.restore.restorer import Restorer
 
 
@@ -30,23 +29,6 @@ class Row:
     rainy: float
     result: float
     others: float = math.nan
-
-
-def read(path: Path) -> np.ndarray:
-    """Read a picture as (H, W, 3) uint8."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def is_paired(folder: Path) -> bool:
-    """Whether a folder holds pairs."""
-    return (folder / "rainy").is_dir() and (folder / "clean").is_dir()
-
-
-def expand(folder: Path) -> list[Path]:
-    """List the folders that one folder stands for."""
-    inside = [child for child in sorted(folder.iterdir()) if child.is_dir() and is_paired(child)]
-    return [folder] if is_paired(folder) or not inside else inside
 
 
 def score(folder: Path, model: Restorer) -> list[Row]:
@@ -76,16 +58,12 @@ def cells(row: Row) -> str:
 
 def main() -> None:
     """Print a table, one row a folder."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--model", default="compact")
-    parser.add_argument("--precision", default="fp32")
+    parser = words_for(__doc__.split("\n")[0])
     parser.add_argument("--ensemble", action="store_true")
-    parser.add_argument("--single", action="store_true", help="print every picture, too")
     options = parser.parse_args()
     model = derain.load(options.model, precision=options.precision, ensemble=options.ensemble)
     print("| pictures | number | rainy, dB | result, dB | gain, dB | others, dB |\n|---|---|---|---|---|---|")
-    for folder in (child for named in options.folders for child in expand(named)):
+    for folder in expand(options.folders):
         rows = score(folder, model)
         columns = zip(*((row.rainy, row.result, row.others) for row in rows), strict=True)
         mean = Row(folder.name, *(float(np.mean(column)) for column in columns))

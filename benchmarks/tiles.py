@@ -14,7 +14,6 @@ own ratio stands beside it, and once of the difference between the two. About 1 
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 import drsformer_cli as derain
+from benchmarks.folders import expand, is_paired, read, words_for
 from drsformer_cli.restore.tiles import starts
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
@@ -49,26 +48,13 @@ class Row:
     difference_seam: float
 
 
-def read(path: Path) -> Pixels:
-    """Read a picture as (H, W, 3) uint8."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 def pictures(folder: Path) -> Iterator[tuple[Path, Path | None]]:
     """List rainy pictures, each with its truth where there is one."""
-    rainy, clean = folder / "rainy", folder / "clean"
-    paired = rainy.is_dir() and clean.is_dir()
-    truths = {path.stem: path for path in clean.iterdir()} if paired else {}
-    for path in sorted((rainy if paired else folder).iterdir()):
+    paired = is_paired(folder)
+    truths = {path.stem: path for path in (folder / "clean").iterdir()} if paired else {}
+    for path in sorted((folder / "rainy" if paired else folder).iterdir()):
         if path.suffix.lower() in SUFFIXES:
             yield path, truths.get(path.stem)
-
-
-def expand(folder: Path) -> list[Path]:
-    """List the folders that one folder stands for."""
-    inside = [child for child in sorted(folder.iterdir()) if (child / "rainy").is_dir()]
-    return [folder] if (folder / "rainy").is_dir() or not inside else inside
 
 
 def rgb_psnr(a: Pixels, b: Pixels) -> float:
@@ -147,13 +133,9 @@ def cells(rows: list[Row]) -> list[str]:
 
 def main() -> None:
     """Print a table, a row a folder and size of tiles."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--model", default="compact")
-    parser.add_argument("--precision", default="fp32")
+    parser = words_for(__doc__.split("\n")[0])
     parser.add_argument("--tiles", default="128,256,512")
     parser.add_argument("--overlap", type=int)
-    parser.add_argument("--single", action="store_true", help="print every picture, too")
     options = parser.parse_args()
     keywords = {"precision": options.precision, "overlap": options.overlap}
     whole = derain.load(options.model, tile="off", **keywords)
@@ -161,7 +143,7 @@ def main() -> None:
         int(side): derain.load(options.model, tile=int(side), **keywords) for side in options.tiles.split(",")
     }
     print(f"| {' | '.join(HEADINGS)} |\n|{'---|' * len(HEADINGS)}")
-    for folder in (child for named in options.folders for child in expand(named)):
+    for folder in expand(options.folders):
         rows: dict[int, list[Row]] = {side: [] for side in tiled}
         for path, truth in pictures(folder):
             rainy, clean = read(path), None if truth is None else read(truth)

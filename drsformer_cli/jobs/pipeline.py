@@ -100,7 +100,7 @@ def restore_frames(
 class Pipeline:
     """Does tasks one after the other; iterating over it runs it and yields its events. A context manager.
 
-    A picture that fails is an event, and the rest go on. An SetupError ends the run: what is restored
+    A picture that fails is an event, and the rest go on. A SetupError ends the run: what is restored
     already is written first. Leaving the `with` block early, as on KeyboardInterrupt, stops reading, drops
     the picture in work, and finishes those already restored; a second KeyboardInterrupt drops these too.
     `close` returns the events that were not yielded.
