@@ -24,8 +24,8 @@ from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.film_record import SegmentRecord
 from drsformer_cli.jobs.film_signals import Held
 from drsformer_cli.jobs.pipeline import Model
-from drsformer_cli.media.video_codec import Segment
 from drsformer_cli.media.video_frames import Shot
+from drsformer_cli.media.video_segment import Segment
 
 POLL_SECONDS = 0.1
 #: Pictures that wait between two threads.

@@ -12,10 +12,10 @@ from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.film_record import without_memory
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.record import plain
-from drsformer_cli.media.remux import Company, Cut, keep_company
 from drsformer_cli.media.video import Film, probe
 from drsformer_cli.media.video_codec import CODECS, Encoding, check_options, choose, container_of
 from drsformer_cli.media.video_pixels import Pixels
+from drsformer_cli.media.video_tracks import Company, Cut, keep_company
 
 #: Pixels of a segment: what a crash may cost is the work on so many, or on LEAST pictures.
 SEGMENT_PIXELS = 20_000_000

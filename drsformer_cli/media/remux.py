@@ -1,40 +1,17 @@
-"""Everything of a film but its restored pictures: what is copied, converted or dropped, and the final file.
-
-What a container takes is not looked up in a list but tried: ffmpeg writes a header with the track, and either
-does so or does not.
-"""
+"""The final film: the restored pictures, and all that goes with them, put together by ffmpeg."""
 
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 
 from drsformer_cli.errors import OutputError
 from drsformer_cli.media.video import Film, Track
 from drsformer_cli.media.video_tool import ToolError, as_url, run_tool
+from drsformer_cli.media.video_tracks import ATTACH, Company, Copy, Cut, maps, other_way, tried
 
-#: What a track becomes that a container does not take as it is, by kind: (encoder, its options, in words).
-_INSTEAD: dict[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
-    ("subtitle", "mp4"): ("mov_text", (), "timed text"),
-    ("subtitle", "mov"): ("mov_text", (), "timed text"),
-    ("subtitle", "matroska"): ("srt", (), "SubRip"),
-    ("subtitle", "webm"): ("webvtt", (), "WebVTT"),
-    ("audio", "mp4"): ("aac", ("-b", "256k"), "AAC, 256 kbit/s"),
-    ("audio", "mov"): ("aac", ("-b", "256k"), "AAC, 256 kbit/s"),
-    ("audio", "matroska"): ("flac", (), "FLAC"),
-    ("audio", "webm"): ("libopus", ("-b", "192k"), "Opus, 192 kbit/s"),
-}
-_NAMES = {"mp4": "MP4", "mov": "QuickTime", "matroska": "Matroska", "webm": "WebM"}
-_STYLED = ("ass", "ssa")
-#: Matroska keeps cover art as an attachment.
-ATTACH = "attach"
 #: Tags that MP4's own boxes hold; others need its free-form list.
 _PLAIN_TAGS = frozenset(
     (
@@ -45,141 +22,6 @@ _PLAIN_TAGS = frozenset(
         *("major_brand", "minor_version", "compatible_brands"),
     )
 )
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A track that goes along; `encoder` is "copy", or a converter, or ATTACH for cover art."""
-
-    track: Track
-    encoder: str = "copy"
-    options: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Company:
-    """What becomes of all tracks but the restored one, decided before the work starts."""
-
-    container: str
-    copies: tuple[Copy, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the decisions as plain values."""
-        return {
-            "container": self.container,
-            "copies": [[copy.track.index, copy.encoder] for copy in self.copies],
-        }
-
-    def arranged(self, film: Film) -> list[Copy | None]:
-        """Return all tracks in the order of the finished film, None for the restored one."""
-        copies = sorted(self.copies, key=_rank)
-        place = sum(_rank(copy) == 0 and copy.track.index < film.track.index for copy in copies)
-        return [*copies[:place], None, *copies[place:]]
-
-
-def _rank(copy: Copy) -> int:
-    """Tracks come first, then what is attached, then what becomes attached."""
-    return 2 if copy.encoder == ATTACH else int(copy.track.kind == "attachment")
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A stretch of a film, in seconds from its beginning; None for its own beginning or end."""
-
-    start: Fraction | None = None
-    end: Fraction | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Tell whether nothing is cut off."""
-        return self.start is None and self.end is None
-
-
-def keep_company(film: Film, container: str) -> Company:
-    """Decide what becomes of each further track in a container, by trying."""
-    others = [track for track in film.tracks if track.index != film.track.index]
-    if container == "gif":
-        dropped = [f"{track.words} dropped: GIF holds pictures only" for track in others]
-        return Company(container, (), tuple(dropped))
-    copies: list[Copy] = []
-    notes: list[str] = []
-    rest = []
-    for track in others:
-        if track.cover and container == "matroska":
-            copies.append(Copy(track, ATTACH))
-        elif track.kind == "data" and film.chapters and container in ("mp4", "mov"):
-            notes.append(f"{track.words} is made anew from the chapters")
-        elif track.cover and container == "webm":
-            notes.append(f"{track.words} dropped: WebM does not hold it")
-        elif track.codec.startswith("tmcd") or (track.kind == "data" and "timecode" in track.metadata):
-            if container in ("mp4", "mov") and "timecode" in film.track.metadata:
-                notes.append(f"{track.words} is made anew from the time code of the picture track")
-            else:
-                notes.append(f"{track.words} (time code) dropped")
-        else:
-            rest.append(track)
-    if rest and _tried(film, container, [Copy(track) for track in rest]):
-        return Company(container, (*(Copy(track) for track in rest), *copies), tuple(notes))
-    for track in rest:
-        copy, note = _settle(film, container, track)
-        if copy is not None:
-            copies.append(copy)
-        if note:
-            notes.append(note)
-    return Company(container, tuple(copies), tuple(notes))
-
-
-def _settle(film: Film, container: str, track: Track) -> tuple[Copy | None, str]:
-    if _tried(film, container, [Copy(track)]):
-        return Copy(track), ""
-    name = _NAMES[container]
-    found = _other_way(film, container, track, ("-t", "0.2"), None)
-    if found is None:
-        return None, f"{track.words} dropped: {name} does not hold it"
-    copy, words = found
-    return copy, f"{track.words} becomes {words}: {name} does not hold it as it is"
-
-
-def _other_way(
-    film: Film, container: str, track: Track, stretch: Sequence[str], folder: Path | None
-) -> tuple[Copy, str] | None:
-    """Return what a container takes instead of a track as it is, and its name; None for nothing."""
-    instead = _INSTEAD.get((track.kind, container))
-    if instead is None:
-        return None
-    encoder, options, words = instead
-    copy = Copy(track, encoder, options)
-    if not _tried(film, container, [copy], stretch, folder):
-        return None
-    return copy, words + (", without its styling" if track.codec in _STYLED else "")
-
-
-def _tried(
-    film: Film,
-    container: str,
-    copies: Sequence[Copy],
-    stretch: Sequence[str] = ("-t", "0.2"),
-    folder: Path | None = None,
-) -> bool:
-    """Tell whether ffmpeg writes a file with these tracks: of their beginning, unless told otherwise."""
-    with tempfile.TemporaryDirectory(prefix="derain-", dir=folder) as made:
-        place = Path(made) / "trial"
-        words = [*stretch, "-i", f"file:{film.path}", *_maps(copies, 0), "-f", container, f"file:{place}"]
-        try:
-            run_tool(words, place)
-        except ToolError:
-            return False
-    return True
-
-
-def _maps(copies: Sequence[Copy], first: int, source: int = 0) -> Iterator[str]:
-    for number, copy in enumerate(copies, first):
-        place = f"{source}:s:{copy.track.index}"
-        yield from ("-map", f"{source}:{copy.track.index}", f"-c:{number}", copy.encoder)
-        yield from (f"-map_metadata:s:{number}", place)
-        for option, value in zip(copy.options[::2], copy.options[1::2], strict=True):
-            yield from (f"{option}:{number}", value)
 
 
 def finish(
@@ -219,12 +61,12 @@ def _without_broken(film: Film, company: Company, cut: Cut, folder: Path) -> tup
     copies: list[Copy] = []
     notes: list[str] = []
     for copy in company.copies:
-        if copy.encoder == ATTACH or _tried(film, company.container, [copy], stretch, folder):
+        if copy.encoder == ATTACH or tried(film, company.container, [copy], stretch, folder):
             copies.append(copy)
             continue
         found = None
         if copy.encoder == "copy":
-            found = _other_way(film, company.container, copy.track, stretch, folder)
+            found = other_way(film, company.container, copy.track, stretch, folder)
         if found is None:
             notes.append(f"{copy.track.words} dropped: it is damaged, and cannot be written")
         else:
@@ -247,7 +89,7 @@ def _write(
         elif copy.encoder == ATTACH:
             words += _attach(film, copy.track, number, target.parent)
         else:
-            words += _maps([copy], number, 1)
+            words += maps([copy], number, 1)
         if copy is None or copy.encoder != ATTACH:
             words += [f"-disposition:{number}", _disposition(film.track if copy is None else copy.track)]
     words += ["-map_metadata:g", "1:g", "-map_chapters", "1" if cut.whole else "-1"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import av
 
 from drsformer_cli.errors import OutputError
-from drsformer_cli.media.remux import ATTACH, Company, Copy, Cut
 from drsformer_cli.media.video import Film
 from drsformer_cli.media.video_tool import as_url, raise_fault
+from drsformer_cli.media.video_tracks import ATTACH, Company, Copy, Cut
 
 #: Differences of timestamps that are none, in seconds: a tick of an ordinary time base, and one of Matroska.
 _EXACT, _COARSE = Fraction(1, 90000), Fraction(1, 1000)

@@ -18,9 +18,10 @@ from drsformer_cli.jobs.film_plan import Wish
 from drsformer_cli.media import video_frames
 from drsformer_cli.media.sniff import refusal
 from drsformer_cli.media.video import probe
-from drsformer_cli.media.video_codec import Encoding, _reformatted, choose
+from drsformer_cli.media.video_codec import Encoding, choose
 from drsformer_cli.media.video_frames import Ending, shots
 from drsformer_cli.media.video_pixels import Pixels, plane_of
+from drsformer_cli.media.video_segment import reformatted
 from tests.jobs.films import Negative, Same, events_of, restore
 from tests.media.clips import X264, fragmented, pattern, pictures, run, shown, tone
 from tests.media.clips import film as make_film
@@ -48,7 +49,7 @@ def flat(pixels: str, values: tuple[int, ...]) -> Any:
 def test_another_layout_keeps_the_colours(before: str, after: str, matrix: int, range_: int) -> None:
     encoding = Encoding("h264", "libx264", after, {}, (2, 2, matrix, range_))
     values = (91, 101, 186)
-    there = _reformatted(flat(before, values), encoding)
+    there = reformatted(flat(before, values), encoding)
     expected = (91, 128, 128) if before == "gray" else values
     assert there.format.name == after
     assert [set(plane_of(there, index).flat) for index in range(3)] == [{value} for value in expected]
