@@ -128,8 +128,7 @@ def evaluate(
       derain eval --gt Rain200H/norain/ --pred out/ --dataset rain200h --report row.tex
       derain eval --pred out/ --score brisque
     """
-    if quiet and verbose:
-        raise UsageError("-q and -v contradict each other: leave one of them out.")
+    options.refuse_contradiction(quiet=quiet, verbose=verbose)
     _check(clean, scores or [], protocol, dataset, halves)
     from drsformer_cli.cli.verdict import Verdict, check_reports
     from drsformer_cli.quality import extra

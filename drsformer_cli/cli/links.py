@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from drsformer_cli.cli.order import Order, Plan
 from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.listing import FolderListing, Naming, Tasks, Walks, as_tasks
-from drsformer_cli.jobs.naming import Task, absolute, plan_outputs
+from drsformer_cli.jobs.naming import Task, absolute, plan_outputs, single_task
 from drsformer_cli.media.discover import Discovery, Source, Walk, discover
 from drsformer_cli.media.images import SUPPORTED_EXTENSIONS
 from drsformer_cli.media.remote import RemoteWalk, is_url, look
@@ -39,7 +39,7 @@ def plan_links(order: Order) -> Plan:
     if one is not None and PurePath(order.output).suffix.lower() in SUPPORTED_EXTENSIONS:
         format = order.format_of(order.output, one)
         base, _, name = order.output.rpartition("/") if remote else ("", "", order.output)
-        task = Task(one, Path("/"), PurePosixPath(name), base=base) if remote else _beside(one, name)
+        task = Task(one, Path("/"), PurePosixPath(name), base=base) if remote else single_task(one, name)
         return Plan([task], found, format, order.quality, task.place, remote)
     folder = absolute("/") if remote else absolute(order.output)
     tasks = _tasks(order, one, folder, found)
@@ -62,11 +62,6 @@ def _the_one(order: Order) -> Source | None:
     if len(order.inputs) > 1 or not path.is_file():
         return None
     return Source(path, PurePath(path.name), path.parent, True)
-
-
-def _beside(source: Source, name: str) -> Task:
-    path = absolute(name)
-    return Task(source, path.parent, PurePath(path.name))
 
 
 def _tasks(order: Order, one: Source | None, folder: Path, found: Discovery) -> Tasks:

@@ -214,6 +214,12 @@ class ModelOptions:
         }
 
 
+def refuse_contradiction(*, quiet: bool, verbose: bool) -> None:
+    """Raise UsageError for -q and -v at once."""
+    if quiet and verbose:
+        raise UsageError("-q and -v contradict each other: leave one of them out.")
+
+
 def parse_tile(text: str, overlap: int | None = None) -> str | int:
     """Return "auto", "off" or a side in pixels that fits the overlap. Raises UsageError."""
     try:

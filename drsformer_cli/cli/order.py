@@ -142,13 +142,17 @@ class Order:
             raise UsageError(
                 f"-o {self.output} is a folder, but what comes from a pipe has no name: name a file."
             )
+        self._refuse_file()
+        tasks = plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix)
+        tasks = list(filter(self.owns(found), tasks))  # when all have names: all shards agree on them
+        return Plan(tasks, found, self.format, self.quality, _folders_of(tasks))
+
+    def _refuse_file(self) -> None:
+        """Raise UsageError for a file in the place of the folder of all results."""
         if self.output is not None and Path(self.output).exists() and not Path(self.output).is_dir():
             raise UsageError(
                 f"-o {self.output} is a file that holds no picture: give a folder, or a picture's name."
             )
-        tasks = plan_outputs(sources, output=folder, format=self.format, suffix=self.suffix)
-        tasks = list(filter(self.owns(found), tasks))  # when all have names: all shards agree on them
-        return Plan(tasks, found, self.format, self.quality, _folders_of(tasks))
 
     def _names_one_folder(self) -> bool:
         """Tell whether the pictures can be listed while they are done: those of several places may meet."""
@@ -162,10 +166,7 @@ class Order:
 
         root = Path(self.inputs[0])
         folder = default_folder(root, is_folder=True) if output is None else absolute(output)
-        if output is not None and output.exists() and not output.is_dir():
-            raise UsageError(
-                f"-o {output} is a file that holds no picture: give a folder, or a picture's name."
-            )
+        self._refuse_file()
         naming = Naming(output, folder, self.format, self.suffix)
         found = Discovery()
         walk = Walk(root, self.output_folders(), found)

@@ -59,8 +59,7 @@ def run(
       derain photos/ -o out/ --gt clean/        restore, and measure
       derain - < in.png > out.png               in a pipe
     """
-    if quiet and verbose:
-        raise UsageError("-q and -v contradict each other: leave one of them out.")
+    options.refuse_contradiction(quiet=quiet, verbose=verbose)
     spread = work.Work.check(
         engine=engine,
         device=device,

@@ -98,8 +98,7 @@ def video(
       derain video rainy.mp4 --start 1:05 --end 1:20 --crf 12
       derain video rainy.mp4 --device cuda:0,cuda:1
     """
-    if quiet and verbose:
-        raise UsageError("-q and -v contradict each other: leave one of them out.")
+    options.refuse_contradiction(quiet=quiet, verbose=verbose)
     first, last = parse_time("--start", start), parse_time("--end", end)
     if last is not None and last <= (first or 0):
         raise UsageError(f"--end {end} does not lie behind --start {start or 0}: give a later time.")

@@ -10,7 +10,16 @@ from pathlib import Path, PurePath
 
 from drsformer_cli.errors import StorageError, UsageError
 from drsformer_cli.jobs.manifest import Manifest
-from drsformer_cli.jobs.naming import Task, absolute, default_folder, file_key, kept_out, plan_outputs
+from drsformer_cli.jobs.naming import (
+    Task,
+    absolute,
+    default_folder,
+    file_key,
+    kept_out,
+    plan_outputs,
+    refuse_shared,
+    single_task,
+)
 from drsformer_cli.jobs.resume import refuse_pictures_inside, without_earlier_results
 from drsformer_cli.media.discover import OUTPUT, Discovery, Source, discover
 from drsformer_cli.media.video import FILM_EXTENSIONS
@@ -59,11 +68,10 @@ def find_films(inputs: Sequence[str], output: str | None) -> FilmTasks:
     if one and output is not None:
         if len(found.sources) != 1 or not found.sources[0].named:
             raise UsageError(f"-o {output} is one film, but the input is not: name a folder instead.")
-        path = absolute(output)
-        tasks = [Task(found.sources[0], path.parent, PurePath(path.name))]
+        tasks = [single_task(found.sources[0], output)]
     else:
         tasks = _numbered(_tasks(found.sources, folder))
-    _refuse_shared(tasks)
+    refuse_shared(tasks, lambda task: task.path)
     return FilmTasks(tasks, found.skipped, found.passed_over)
 
 
@@ -151,11 +159,3 @@ def _renamed(task: Task) -> bool:
 
 def _place(task: Task) -> tuple[str, str]:
     return str(task.folder), file_key(task.output.as_posix())
-
-
-def _refuse_shared(tasks: Sequence[Task]) -> None:
-    owners: dict[Path, Task] = {}
-    for task in tasks:
-        other = owners.setdefault(task.path, task)
-        if other is not task:
-            raise UsageError(f"{other.name} and {task.name} would both go to {task.path}: give -o.")

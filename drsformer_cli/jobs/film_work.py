@@ -108,10 +108,10 @@ class Work:
         with suppress(OSError):  # another run has begun there
             self.folder.rmdir()
 
-    def _clear(self) -> None:
-        """Remove all but the lock."""
+    def _clear(self, *kept: str) -> None:
+        """Remove all but the lock and files of these names."""
         for path in self.folder.iterdir():
-            if path.name != LOCK:
+            if path.name not in {LOCK, *kept}:
                 with suppress(OSError):  # a folder that somebody made here is not ours to remove
                     path.unlink()
 
@@ -205,11 +205,7 @@ class Work:
             entries.append({"end": asdict(self.end)})
         text = "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries)
         write_atomically(self.folder / MANIFEST, text.encode("ascii"), replace=True)
-        names = {MANIFEST, LOCK, *(one.file for one in kept)}
-        for path in self.folder.iterdir():
-            if path.name not in names:
-                with suppress(OSError):  # a folder that somebody made here is not ours to remove
-                    path.unlink()
+        self._clear(MANIFEST, *(one.file for one in kept))
 
     # ---- what is done
 

@@ -15,7 +15,7 @@ import functools
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -146,15 +146,16 @@ def plan_outputs(
         for entry, name in zip(group, _settle(group, format, suffix), strict=True):
             names[id(entry)] = name
     tasks = [Task(entry.source, entry.folder, names[id(entry)]) for entry in entries]
-    _refuse_shared(tasks)
+    # the default folder of one input may lie among the results of another
+    refuse_shared(tasks, lambda task: _key(task.path))
     return tasks
 
 
-def _refuse_shared(tasks: Sequence[Task]) -> None:
-    """Raise UsageError where the default folder of one input lies among the results of another."""
-    owners: dict[str, Task] = {}
+def refuse_shared(tasks: Sequence[Task], place: Callable[[Task], Hashable]) -> None:
+    """Raise UsageError where two results have the same place, as `place` tells it."""
+    owners: dict[Hashable, Task] = {}
     for task in tasks:
-        other = owners.setdefault(_key(task.path), task)
+        other = owners.setdefault(place(task), task)
         if other is not task:
             raise UsageError(f"{other.name} and {task.name} would both go to {task.path}: give -o.")
 

@@ -245,8 +245,7 @@ class Pipeline:
             entered = True
             data, identity = read_input(task)
             picture = decode(data, task.name, max_pixels=self._max_pixels)
-            # each is soon there twice, rainy and clean
-            weight = 2 * sum(frame.nbytes for frame in picture.frames)
+            weight = picture.weight
             self._gate.weigh(weight)
             return _Loaded(task, identity, picture, decision, weight)
         except SetupError:
@@ -287,5 +286,4 @@ class Pipeline:
             raise
         except Exception as error:  # one result that cannot be written must not stop the others
             return Failed.because(task, error)
-        sizes = tuple((frame.shape[0], frame.shape[1]) for frame in picture.frames)
-        return Done(task, record, sizes, loaded.decision.again)
+        return Done(task, record, picture.sizes, loaded.decision.again)

@@ -252,7 +252,7 @@ class Worker:
             self._gate.enter()
             try:
                 picture = decode(data, errand.name, max_pixels=self._max_pixels)
-                weight = 2 * sum(frame.nbytes for frame in picture.frames)
+                weight = picture.weight
                 self._gate.weigh(weight)
             except BaseException:
                 self._gate.leave(0)
@@ -278,7 +278,7 @@ class Worker:
             *read,
             bytes=len(data),
             sha256=sha256,
-            sizes=tuple((frame.shape[0], frame.shape[1]) for frame in picture.frames),
+            sizes=picture.sizes,
             plan=plan,
             seconds=round(seconds, 4),
             notes=list(notes),

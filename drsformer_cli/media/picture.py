@@ -68,6 +68,16 @@ class Picture:
     lossy: bool = False  # the source had already lost detail, so another loss of that kind is acceptable
     carried: object = None  # what only the codec of `format` understands
 
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Return (height, width) of each frame in pixels."""
+        return tuple((frame.shape[0], frame.shape[1]) for frame in self.frames)
+
+    @property
+    def weight(self) -> int:
+        """Return the bytes of all frames, rainy and clean: each is soon there twice."""
+        return 2 * sum(frame.nbytes for frame in self.frames)
+
     def note(self, words: str) -> None:
         """Add one sentence to the notes, once."""
         if words not in self.notes:
