@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def memory() -> int:
     limits = [limit for group in _groups("memory") for limit in _memory_of(group)]
     limits += _memory_of_process()
     return min([int(psutil.virtual_memory().total), *limits])
+
+
+def limit_after(plan: Mapping[str, Any], own: int) -> int:
+    """Return the memory limit in bytes of an earlier plan; `own` if that is less, or the plan tells none."""
+    limit = plan.get("limit")
+    return min(limit, own) if isinstance(limit, int) and limit > 0 else own
 
 
 def keep_memory() -> None:

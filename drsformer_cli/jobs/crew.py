@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from drsformer_cli import machine
 from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.hands import Hands
@@ -21,7 +22,6 @@ from drsformer_cli.jobs.store import Publisher, Staged
 from drsformer_cli.jobs.team import Returned, Team, failed
 from drsformer_cli.jobs.worker import Facts, Finished, PictureErrand
 from drsformer_cli.media.files import partial_name
-from drsformer_cli.restore.plan import limit_after
 
 
 class Crew(Team):
@@ -48,7 +48,7 @@ class Crew(Team):
 
     def go_on_as(self, plan: Mapping[str, Any]) -> None:
         """Rest all plans on the memory limit of an earlier one, or on the first worker's if that is less."""
-        self._limit = limit_after(plan, self.facts.limit)
+        self._limit = machine.limit_after(plan, self.facts.limit)
 
     def over(self, tasks: Iterable[Task], store: Publisher, settings: Mapping[str, Any]) -> Crew:
         """Name the work; return self, to be iterated."""

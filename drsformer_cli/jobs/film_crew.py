@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from drsformer_cli import machine
 from drsformer_cli.errors import SetupError
 from drsformer_cli.jobs.dispatch import WorkerLostError
 from drsformer_cli.jobs.film_signals import Held
@@ -14,7 +15,6 @@ from drsformer_cli.jobs.film_worker import SizeErrand
 from drsformer_cli.jobs.hands import Errand, Hands
 from drsformer_cli.jobs.team import Team
 from drsformer_cli.media.files import partial_name
-from drsformer_cli.restore.plan import limit_after
 
 #: Errands that a film's worker has at a time: one with the model, one that is read up to where it begins.
 MOST_SEGMENTS = 2
@@ -99,7 +99,7 @@ class FilmTerms:
 
     def go_on_as(self, plan: Mapping[str, Any]) -> None:
         """Rest the film on the memory limit of an earlier plan, or on the first worker's if that is less."""
-        self._limit = limit_after(plan, self._crew.limit)
+        self._limit = machine.limit_after(plan, self._crew.limit)
 
     def describe(self, height: int, width: int) -> dict[str, Any]:
         """Return how pictures of this size are done, as a worker says. Raises SetupError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -184,12 +183,6 @@ def even_side(length: int, tile: int, overlap: int) -> int:
         return length
     count = -(-(length - overlap) // (tile - overlap))
     return padded(-(-(length - overlap) // count) + overlap, 1)[0]
-
-
-def limit_after(plan: Mapping[str, Any], own: int) -> int:
-    """Return the memory limit in bytes of an earlier plan; `own` if that is less, or the plan tells none."""
-    limit = plan.get("limit")
-    return min(limit, own) if isinstance(limit, int) and limit > 0 else own
 
 
 def check_tile(tile: str | int, overlap: int) -> str | int:

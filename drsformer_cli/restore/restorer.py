@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drsformer_cli import weights
+from drsformer_cli import machine, weights
 from drsformer_cli.errors import CheckpointError, InputError, MemoryLimitError, UsageError
 from drsformer_cli.model.drsformer import DRSformer
 from drsformer_cli.restore.banded import Banded
@@ -29,7 +29,6 @@ from drsformer_cli.restore.plan import (
     Needs,
     Plan,
     check_tile,
-    limit_after,
     make_plan,
     padded,
 )
@@ -173,7 +172,7 @@ class Restorer:
             plan: as `describe` gave it; its memory limit is taken over, unless there is less now, and on a
                 CPU its number of threads, unless there are fewer or OMP_NUM_THREADS says how many.
         """
-        self.limit = limit_after(plan, self.limit)
+        self.limit = machine.limit_after(plan, self.limit)
         threads = plan.get("threads")
         free = self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ
         if free and isinstance(threads, int) and 0 < threads < torch.get_num_threads():
