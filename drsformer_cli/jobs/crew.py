@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -41,9 +41,12 @@ class Crew:
         self._events: deque[Event] = deque()
         self._fault: SetupError | None = None
 
-    def start(self) -> Facts:
-        """Wait for the first worker; return what its results rest on. Raises SetupError."""
-        self._dispatcher.start()
+    def start(self, tell: Callable[[str], None] = lambda _: None) -> Facts:
+        """Wait for the first worker, and tell if that takes long; return what its results rest on.
+
+        Raises SetupError.
+        """
+        self._dispatcher.start(tell)
         assert self.facts is not None
         self._limit = self.facts.limit
         return self.facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drsformer_cli.errors import SetupError
@@ -30,9 +30,9 @@ class FilmCrew:
         self._plans: dict[tuple[tuple[int, int], int | None], dict[str, Any]] = {}
         self._back: Returned = []
 
-    def start(self) -> FilmCrew:
-        """Wait for the first worker. Raises SetupError."""
-        self._dispatcher.start()
+    def start(self, tell: Callable[[str], None] = lambda _: None) -> FilmCrew:
+        """Wait for the first worker, and tell if that takes long. Raises SetupError."""
+        self._dispatcher.start(tell)
         return self
 
     @property
