@@ -155,7 +155,7 @@ def pixels_of(path: Path) -> int:
     Raises UnreadableError for what is no film, and OSError if it cannot be opened.
     """
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(as_url(path), metadata_errors="replace") as container:
             streams = [stream for stream in container.streams.video if stream.codec_context is not None]
             if not streams:
                 return 0
