@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from drsformer_cli.jobs.film_record import SegmentRecord, segment_name
+from drsformer_cli.jobs.film_record import VERSION, SegmentRecord, segment_name, unlike
 from drsformer_cli.jobs.film_work import MANIFEST, Work
 from drsformer_cli.media.files import sha256_of
 from drsformer_cli.media.video_frames import Ending
@@ -82,3 +82,45 @@ def test_an_end_that_no_run_has_seen_is_looked_for_again(tmp_path: Path, end: An
     with Work(out) as work:
         work.begin(HEAD)
         assert (work.count, work.complete, work.end) == (2, False, None)
+
+
+@pytest.mark.parametrize("line", ["[1]", "7", "{", ""])
+def test_what_stands_behind_a_garbled_line_is_not_read(tmp_path: Path, line: str) -> None:
+    out = tmp_path / "a.mp4"
+    with Work(out) as work:
+        work.begin(HEAD)
+        written(work)
+        head, *rest = (work.folder / MANIFEST).read_text().splitlines()
+        (work.folder / MANIFEST).write_text("\n".join([head, line, *rest]) + "\n")
+    with Work(out) as work:
+        assert work.earlier_head() == HEAD | {"v": VERSION}
+        work.begin(HEAD)
+        assert (work.count, work.end) == (0, None)
+
+
+def test_what_would_go_on_there_is_said() -> None:
+    """Another number of threads gives other bytes, and is told by the name that it is asked for with."""
+    earlier = {"v": VERSION, "input": {"size": 1}, "settings": {"strength": 1.0}, "plan": {"threads": 4}}
+    begun = "3 pictures of a.mp4 were restored by an earlier run"
+    end = "to go on there, another -o, or --overwrite to begin anew."
+    for changes, said in (
+        (
+            {"plan": {"threads": 2}},
+            f"{begun} with other settings (threads): give those again (OMP_NUM_THREADS=4) {end}",
+        ),
+        (
+            {"settings": {"strength": 0.5}},
+            f"{begun} with other settings (strength): give those again {end}",
+        ),
+        (
+            {"input": {"size": 2}},
+            f"{begun}, and the input has changed since: give another -o, or --overwrite to begin anew.",
+        ),
+        (
+            {"v": VERSION + 1},
+            f"{begun} with another version of derain or its libraries: give --overwrite to begin anew.",
+        ),
+    ):
+        assert unlike(Path("a.mp4"), 3, earlier, {**earlier, **changes}) == said
+    odd = {**earlier, "plan": None}  # edited by hand
+    assert unlike(Path("a.mp4"), 3, odd, earlier).startswith(f"{begun} with other settings (plan): give")

@@ -16,7 +16,7 @@ from drsformer_cli.jobs import film_allot, film_job, film_plan
 from drsformer_cli.jobs.dispatch import WorkerLostError
 from drsformer_cli.jobs.events import Failed
 from drsformer_cli.jobs.film_allot import IN_TURN
-from drsformer_cli.jobs.film_crew import FilmCrew
+from drsformer_cli.jobs.film_crew import FilmCrew, FilmTerms
 from drsformer_cli.jobs.film_events import FilmDone, FilmEvent, FilmStarted
 from drsformer_cli.jobs.film_plan import Wish
 from drsformer_cli.jobs.film_signals import Held
@@ -35,15 +35,15 @@ Answer = Callable[[SegmentErrand, Any], Any]
 class Crew:
     """Does errands one at a time as they were given; what comes of a segment passes through `answer`."""
 
-    def __init__(self, answer: Answer = lambda _errand, outcome: outcome) -> None:
+    def __init__(self, answer: Answer = lambda _errand, outcome: outcome, limit: int = 1 << 30) -> None:
         model = Negative()
-        self.settings, self.limit = model.settings, model.limit
+        self.settings, self.limit, self.whole = model.settings, limit, True
         self._worker, self._answer = FilmWorker(model), answer
         self._numbers = itertools.count()
         self._given: list[Errand] = []
 
     def describe(self, size: tuple[int, int], limit: int, held: Held) -> dict[str, Any]:
-        return Negative().describe(*size)
+        return {**Negative().describe(*size), "whole": self.whole, "limit": limit}
 
     def has_room(self) -> bool:
         return len(self._given) < 3
@@ -152,6 +152,38 @@ def test_what_a_film_has_is_kept_when_its_workers_die(
     assert isinstance(done, FilmDone)
     assert started.earlier >= SIZE
     assert (out.read_bytes(), nothing_left(out)) == (whole, True)
+
+
+def test_a_film_keeps_to_the_memory_that_it_was_begun_with(clip: Path, whole: bytes, tmp_path: Path) -> None:
+    out = tmp_path / "two" / "b.mp4"
+    out.parent.mkdir()
+    little: Any = Crew(once(1, lambda *_: SetupError("no memory is left.")), limit=1 << 29)
+    little.whole = False  # in tiles, as large as the memory allows
+    with pytest.raises(SetupError, match="no memory"):
+        list(FilmSpread([task_for(clip, out)], little, Wish()))
+    limits: list[int | None] = []
+
+    def note(errand: SegmentErrand, outcome: Any) -> Any:
+        limits.append(errand.limit)
+        return outcome
+
+    more: Any = Crew(note)
+    more.whole = False
+    started, *_, done = FilmSpread([task_for(clip, out)], more, Wish())
+    assert isinstance(started, FilmStarted)
+    assert isinstance(done, FilmDone)
+    assert started.earlier >= SIZE
+    assert limits
+    assert set(limits) == {1 << 29}
+    assert out.read_bytes() == whole
+
+
+def test_no_film_rests_on_more_memory_than_there_is() -> None:
+    crew: Any = Crew(limit=100)
+    terms = FilmTerms(crew, Held())
+    for told, kept in (({}, 100), ({"limit": 40}, 40), ({"limit": 0}, 40), ({"limit": 400}, 100)):
+        terms.go_on_as(told)
+        assert terms.describe(20, 30)["limit"] == kept
 
 
 def test_a_segment_that_does_not_follow_is_made_again(clip: Path, whole: bytes, tmp_path: Path) -> None:
