@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +22,7 @@ from drsformer_cli.jobs.film_events import FilmDone, FilmEvent, FilmStarted
 from drsformer_cli.jobs.film_plan import Wish
 from drsformer_cli.jobs.film_signals import Held
 from drsformer_cli.jobs.film_spread import FilmSpread
-from drsformer_cli.jobs.film_work import Work
+from drsformer_cli.jobs.film_work import MANIFEST, Work
 from drsformer_cli.jobs.film_worker import FilmWorker, Misplaced, SegmentErrand, SegmentMade, SizeErrand
 from drsformer_cli.jobs.hands import Errand
 from drsformer_cli.media.files import partial_name
@@ -176,6 +177,45 @@ def test_a_film_keeps_to_the_memory_that_it_was_begun_with(clip: Path, whole: by
     assert limits
     assert set(limits) == {1 << 29}
     assert out.read_bytes() == whole
+
+
+def test_what_comes_back_at_the_end_is_kept_and_hides_nothing(
+    clip: Path, whole: bytes, tmp_path: Path
+) -> None:
+    """The first error is the one that is told; segments that were finished meanwhile stand."""
+
+    class Closing(Crew):
+        def close(self) -> list[tuple[Errand, Any]]:
+            given, self._given = self._given, []
+            made = [(errand, self._worker.do(errand)) for errand in given[:-1]]
+            return [*made, *((errand, SetupError("the second.")) for errand in given[-1:])]
+
+    out = tmp_path / "two" / "b.mp4"
+    out.parent.mkdir()
+    crew: Any = Closing(once(0, lambda *_: SetupError("the first.")))
+    with pytest.raises(SetupError, match=r"^the first\.$"):
+        list(FilmSpread([task_for(clip, out)], crew, Wish()))
+    assert Work(out).earlier_count() == SIZE  # the second of three
+    *_, done = events_of(clip, out)
+    assert isinstance(done, FilmDone)
+    assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize("plan", [None, "whole", [1], {}, {"limit": "all"}])
+def test_work_whose_plan_was_edited_goes_with_nothing(clip: Path, tmp_path: Path, plan: Any) -> None:
+    out = tmp_path / "two" / "b.mp4"
+    out.parent.mkdir()
+    with pytest.raises(SetupError, match="no memory"):
+        list(events_of(clip, out, once(1, lambda *_: SetupError("no memory is left."))))
+    manifest = Work(out).folder / MANIFEST
+    head, *rest = manifest.read_text().splitlines()
+    edited = json.loads(head)
+    edited["head"]["plan"] = plan
+    manifest.write_text("\n".join([json.dumps(edited), *rest]) + "\n")
+    (event,) = events_of(clip, out)
+    assert isinstance(event, Failed)
+    assert event.reason.startswith("24 pictures of ")
+    assert "were restored by an earlier run with other settings (" in event.reason
 
 
 def test_no_film_rests_on_more_memory_than_there_is() -> None:
