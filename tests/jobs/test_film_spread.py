@@ -15,7 +15,7 @@ import pytest
 from drsformer_cli.errors import OutputError, SetupError, StorageError, UsageError
 from drsformer_cli.jobs import film_allot, film_job, film_plan
 from drsformer_cli.jobs.dispatch import WorkerLostError
-from drsformer_cli.jobs.events import Failed
+from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film_allot import IN_TURN
 from drsformer_cli.jobs.film_crew import FilmCrew, FilmTerms
 from drsformer_cli.jobs.film_events import FilmDone, FilmEvent, FilmStarted
@@ -216,6 +216,20 @@ def test_work_whose_plan_was_edited_goes_with_nothing(clip: Path, tmp_path: Path
     assert isinstance(event, Failed)
     assert event.reason.startswith("24 pictures of ")
     assert "were restored by an earlier run with other settings (" in event.reason
+
+
+def test_a_result_is_made_anew_where_that_is_asked(clip: Path, whole: bytes, tmp_path: Path) -> None:
+    out = tmp_path / "two" / "b.mp4"
+    out.parent.mkdir()
+    assert isinstance(list(events_of(clip, out))[-1], FilmDone)
+    (skipped,) = events_of(clip, out)
+    assert isinstance(skipped, Skipped)
+    assert skipped.reason == "done before"
+    anew: Any = Crew()
+    *_, done = FilmSpread([task_for(clip, out)], anew, Wish(), overwrite=True)
+    assert isinstance(done, FilmDone)
+    assert done.fresh == 50
+    assert (out.read_bytes(), nothing_left(out)) == (whole, True)
 
 
 def test_no_film_rests_on_more_memory_than_there_is() -> None:
