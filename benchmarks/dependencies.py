@@ -3,8 +3,10 @@
     python benchmarks/dependencies.py > docs/dependencies.md
     python benchmarks/dependencies.py --vulnerabilities AUDIT.json > docs/dependencies.md
 
-Versions and licences are those of the packages' own records; the second adds what pip-audit wrote as JSON. A
-package that it had no answer for is not known to be sound, and the page says for how many it had one.
+Versions and licences are those of the packages' own records; AUDIT.json is what pip-audit wrote, else the
+scan beside this program, which has two fields more: a vulnerability's `remark`, and a package's
+`other_versions`, the advisories that name the package and not this version. A package that a scan had no
+answer for, or for another version of it, is not known to be sound, and the page says so.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 TOOLS = {"test", "dev"}  # extras of those who work on the code
 COPYLEFT = re.compile(r"\b(A?GPL|LGPL|MPL|EUPL|CDDL|EPL|GNU|Mozilla)", re.IGNORECASE)
 BEYOND = Path(__file__).with_suffix(".md")
+SCAN = Path(__file__).with_name("vulnerabilities.json")
 
 
 def needed(name: str, extras: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -81,38 +85,39 @@ def licence(package: Distribution) -> str:
     return lines[0][:80] if lines else "not stated"
 
 
-def table(names: set[str], known: dict[str, str]) -> str:
-    """Return a table of packages, with a column of vulnerabilities where a scan has told of any."""
-    scan = bool(known)
-    rows = [
-        "| package | version | licence |" + " known vulnerabilities |" * scan,
-        "|---|---|---|" + "---|" * scan,
-    ]
+def table(names: set[str], known: dict[tuple[str, str], str]) -> str:
+    """Return a table of packages, with what a scan knows of their versions."""
+    rows = ["| package | version | licence | known vulnerabilities |", "|---|---|---|---|"]
     for name in sorted(names):
         package = distribution(name)
         stated = licence(package).replace("|", "/")
         mark = " **(copyleft)**" if COPYLEFT.search(stated) else ""
-        found = f" {known.get(name, 'not scanned')} |" if scan else ""
-        rows.append(f"| {name} | {package.version} | {stated}{mark} |{found}")
+        found = known.get((name, package.version), "not scanned")
+        rows.append(f"| {name} | {package.version} | {stated}{mark} | {found} |")
     return "\n".join(rows)
 
 
-def scanned(path: Path | None) -> dict[str, str]:
-    """Return what a report of pip-audit says of each package that it had an answer for."""
-    if path is None:
-        return {}
+def verdict(package: dict[str, Any]) -> str:
+    """Return what a scan found of one package, as a cell of the table."""
+    if package["vulns"]:
+        return "; ".join(
+            found["id"] + (f" ({found['remark']})" if "remark" in found else "") for found in package["vulns"]
+        )
+    others = len(package.get("other_versions", ()))
+    return f"none; {others} of other versions" if others else "none"
+
+
+def scanned(path: Path) -> dict[tuple[str, str], str]:
+    """Return what a scan says of each package and version that it had an answer for."""
     report = json.loads(path.read_text(encoding="utf-8"))["dependencies"]
-    return {
-        canonicalize_name(each["name"]): ", ".join(found["id"] for found in each["vulns"]) or "none"
-        for each in report
-        if "vulns" in each
-    }
+    answers = [each for each in report if "vulns" in each]
+    return {(canonicalize_name(each["name"]), each["version"]): verdict(each) for each in answers}
 
 
 def main() -> None:
     """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--vulnerabilities", type=Path, metavar="FILE")
+    parser.add_argument("--vulnerabilities", type=Path, metavar="FILE", default=SCAN)
     known = scanned(parser.parse_args().vulnerabilities)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     base, absent = closure(roots_of(project["dependencies"]))
@@ -124,14 +129,13 @@ def main() -> None:
     ]
     every, absent_too = closure(roots_of([*project["dependencies"], *more]))
     extra, absent = every - base, absent | absent_too
-    answered = len((base | extra) & known.keys())
+    answered = sum((name, distribution(name).version) in known for name in base | extra)
     print(BEYOND.read_text(encoding="utf-8").rstrip())
     print(f"\n## What every installation has\n\n{table(base, known)}")
     print(f"\n## What the extras add\n\n{table(extra, known)}")
     if absent:
         print(f"\nNot installed where this page was made, and so not looked at: {', '.join(sorted(absent))}.")
-    if known:
-        print(f"\nThe scan for vulnerabilities had an answer for {answered} of {len(base | extra)} packages.")
+    print(f"\nThe scan for vulnerabilities had an answer for {answered} of {len(base | extra)} packages.")
 
 
 if __name__ == "__main__":

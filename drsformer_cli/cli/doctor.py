@@ -171,7 +171,7 @@ def _models() -> list[Finding]:
     findings = []
     try:
         folder = weights.cache_folder()
-    except (OSError, RuntimeError) as error:
+    except (DerainError, OSError) as error:
         return [Finding("model cache", "broken", str(error), "set DERAIN_CACHE to a folder that can be")]
     try:
         weights.read(weights.resolve("compact"))

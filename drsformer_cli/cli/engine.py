@@ -100,9 +100,9 @@ class Alone:
 class Together:
     """Workers with a model each."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, tell: Callable[[str], None]) -> None:
         self._crew = crew
-        self._facts = crew.start()
+        self._facts = crew.start(tell)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -126,12 +126,17 @@ def open_engine(
     tasks: Tasks,
     format: str | None,
     quality: int | None,
+    tell: Callable[[str], None],
 ) -> Engine:
-    """Load the model, or have it loaded; what is to be closed goes on the stack. Raises SetupError."""
+    """Load the model, or have it loaded, and tell if that takes long; what is to be closed goes on the stack.
+
+    Raises SetupError.
+    """
     if work.alone:
         return Alone(options.load(), format, quality, work.max_pixels)
     recipe = PictureRecipe(_loader(options), format=format, quality=quality, max_pixels=work.max_pixels)
-    return Together(stack.enter_context(Crew(_hands(stack, work, recipe, tasks, _most(tasks)))))
+    crew = stack.enter_context(Crew(_hands(stack, work, recipe, tasks, _most(tasks))))
+    return Together(crew, tell)
 
 
 def open_films(
@@ -142,8 +147,9 @@ def open_films(
     wish: Wish,
     *,
     overwrite: bool,
+    tell: Callable[[str], None],
 ) -> Iterable[FilmEvent]:
-    """Return the run over films, by a model in this process or by workers. Raises SetupError."""
+    """Return the run over films, by a model in this process or by workers; see `open_engine`."""
     from drsformer_cli.jobs.film_batch import FilmBatch
     from drsformer_cli.jobs.film_crew import FilmCrew
     from drsformer_cli.jobs.film_spread import FilmSpread
@@ -153,7 +159,7 @@ def open_films(
         return FilmBatch(tasks, options.load(), wish, overwrite=overwrite)
     hands = _hands(stack, work, FilmRecipe(_loader(options)), list(tasks), sys.maxsize)
     crew = stack.enter_context(FilmCrew(hands))
-    crew.start()
+    crew.start(tell)
     return FilmSpread(tasks, crew, wish, overwrite=overwrite)
 
 

@@ -71,7 +71,8 @@ class Session:
             return False
         format, quality = self._plan.format, self._plan.quality
         with ExitStack() as stack:
-            engine = open_engine(stack, options, self._order.work, self._tasks, format, quality)
+            work = self._order.work
+            engine = open_engine(stack, options, work, self._tasks, format, quality, display.note)
             settings = plain({**engine.settings, **self._plan.written()})
             store = self._open_store(stack, settings, display)
             if isinstance(store, FolderStore):

@@ -26,6 +26,9 @@ class FilmDisplay(Screen[FilmTally]):
     def show(self, event: FilmEvent) -> None:
         """Show an event that the tally has taken already."""
 
+    def note(self, text: str) -> None:
+        """Say something beside the events."""
+
 
 class PlainFilmDisplay(FilmDisplay):
     """Lines, for logs and pipes: one when a film begins, one now and then, one when it is through."""
@@ -33,6 +36,10 @@ class PlainFilmDisplay(FilmDisplay):
     def __init__(self, console: Console, tally: FilmTally, *, verbose: bool = False) -> None:
         super().__init__(console, tally, verbose=verbose)
         self._last = time.perf_counter()
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        self.line(text)
 
     def show(self, event: FilmEvent) -> None:
         """Write a line where there is something new to say."""

@@ -53,7 +53,13 @@ class FilmSession:
         try:
             with ExitStack() as stack:
                 run = open_films(
-                    stack, options, self._work, self._films.tasks, self._wish, overwrite=self._overwrite
+                    stack,
+                    options,
+                    self._work,
+                    self._films.tasks,
+                    self._wish,
+                    overwrite=self._overwrite,
+                    tell=self._display.note,
                 )
                 stack.enter_context(self._display)
                 for event in run:

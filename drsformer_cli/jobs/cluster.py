@@ -66,7 +66,12 @@ def lay_out(
         gpus = 1.0 if any(node.gpus >= 1 for node in nodes) else 0.0
     able = [node for node in nodes if node.cpus >= 1 and node.gpus >= gpus]
     if not able:
-        raise UsageError(f"no machine of the cluster has a processor and {gpus:g} GPUs for a worker.")
+        if gpus:
+            raise UsageError(
+                f"no machine of the cluster has a processor and {gpus:g} GPUs for a worker: give "
+                "--gpus-per-worker less, or --device cpu."
+            )
+        raise UsageError("no machine of the cluster has a processor for a worker; see ray status.")
 
     def room(node: Node, threads: int) -> int:
         places = int(node.cpus // threads)

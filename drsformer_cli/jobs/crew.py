@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from drsformer_cli import machine
@@ -40,9 +40,12 @@ class Crew(Team):
         self._events: deque[Event] = deque()
         self._fault: SetupError | None = None
 
-    def start(self) -> Facts:
-        """Wait for the first worker; return what its results rest on. Raises SetupError."""
-        facts = super().start()
+    def start(self, tell: Callable[[str], None] = lambda _: None) -> Facts:
+        """Wait for the first worker, and tell if that takes long; return what its results rest on.
+
+        Raises SetupError.
+        """
+        facts = super().start(tell)
         self._limit = facts.limit
         return facts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,11 @@ from drsformer_cli.jobs.hands import MOST_ERRANDS, Answer, Errand, Hands, Lost, 
 MOST_ATTEMPTS = 3  # an errand is done again twice when its worker is lost
 MOST_STILLBORN = 3  # workers in a row that die before they are ready
 POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 30  # without a worker that has begun, before that is told
+WAITING = (
+    f"no worker has begun after {PATIENCE_SECONDS} s: they still load, or wait for room in a Ray cluster "
+    "(`ray status` tells what is taken); the work begins as soon as one has."
+)
 
 
 class WorkerLostError(Exception):
@@ -57,12 +63,19 @@ class Dispatcher:
         self._stillborn = 0
         self._unfit: Exception | None = None
 
-    def start(self) -> None:
-        """Hire all workers and wait for the first. Raises SetupError when none can begin."""
+    def start(self, tell: Callable[[str], None]) -> None:
+        """Hire all workers and wait for the first; tell, once, that it takes long.
+
+        Raises SetupError when none can begin.
+        """
         for slot in range(self._hands.count):
             self._hire(slot)
+        told, begun = False, time.monotonic()
         while not any(hand.ready for hand in self._crew.values()):
             self.wait()
+            if not told and time.monotonic() - begun >= PATIENCE_SECONDS:
+                tell(WAITING)
+                told = True
 
     def _hire(self, slot: int) -> None:
         self._crew[self._hands.hire(slot)] = _Hand(slot)

@@ -63,8 +63,9 @@ class FilmJob:
         plan, terms = self.plan, self._terms
         source = identity_of(plan.film.path, earlier.get("input"))
         head = plan.head(source, terms.settings, terms.describe(*plan.film.upright))
-        if earlier.get("settings") == head["settings"] and earlier.get("plan") != head["plan"]:
-            terms.go_on_as(earlier.get("plan", {}))
+        ways = earlier.get("plan")  # anybody may have edited it
+        if earlier.get("settings") == head["settings"] and isinstance(ways, dict) and ways != head["plan"]:
+            terms.go_on_as(ways)
             head = plan.head(source, terms.settings, terms.describe(*plan.film.upright))
         return head
 

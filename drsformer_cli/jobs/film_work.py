@@ -31,7 +31,7 @@ from drsformer_cli.jobs.film_record import (
     unlike,
     without_memory,
 )
-from drsformer_cli.jobs.holder import holder, sign
+from drsformer_cli.jobs.holder import holder, sign, spare
 from drsformer_cli.jobs.record import plain
 from drsformer_cli.media.files import (
     make_folder,
@@ -75,6 +75,7 @@ class Work:
     def __enter__(self) -> Work:
         """Take the folder. Raises OutputError if another run has it or it cannot be made, StorageError."""
         make_folder(self.folder)
+        spare(self.folder / LOCK)
         try:
             self._lock.acquire(blocking=False)
         except Timeout:

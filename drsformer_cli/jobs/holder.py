@@ -8,6 +8,13 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+import filelock
+from packaging.version import Version
+
+from drsformer_cli.errors import StorageError
+
+#: Whether the file that is locked gets emptied: releases before this one do that, and it needs Python 3.11.
+EMPTIES = Version(filelock.__version__) < Version("4.2.4")
 _SIGNED = re.compile(rb"process (\d{1,20}) on ([^\r\n]{1,255})\n")
 
 
@@ -23,6 +30,12 @@ def sign(lock: Path) -> None:
         if lock.is_symlink() or (before and not _SIGNED.fullmatch(before)):
             return
         lock.write_bytes(f"process {os.getpid()} on {platform.node()}\n".encode("utf-8", "replace"))
+
+
+def spare(lock: Path) -> None:
+    """See to it that locking empties no file of the user's that has a lock's name. Raises StorageError."""
+    if EMPTIES and lock.exists() and not is_ours(lock):
+        raise StorageError(f"{lock} is no lock of derain's, and would be emptied: move it away.")
 
 
 def is_ours(lock: Path) -> bool:

@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from drsformer_cli.errors import StorageError
-from drsformer_cli.jobs.holder import holder, is_ours, sign
+from drsformer_cli.jobs.holder import holder, is_ours, sign, spare
 from drsformer_cli.jobs.record import (
     INPUT,
     RECORD,
@@ -225,6 +225,7 @@ class Manifest:
         try:
             self._made_folder = not self.folder.exists()
             self.folder.mkdir(parents=True, exist_ok=True)
+            spare(self.folder / lock_name(self._part))
             self._lock.acquire(blocking=False)
         except Timeout:
             raise self._locked_out() from None
@@ -254,6 +255,7 @@ class Manifest:
             other = path.name[len(STEM) + 1 : -len(".lock")] if path.name != LOCK_NAME else ""
             if other == self._part or (whole and other.rpartition("-of-")[2] == whole):
                 continue
+            spare(path)
             lock = FileLock(path)
             try:
                 lock.acquire(blocking=False)

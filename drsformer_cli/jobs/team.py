@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from drsformer_cli.jobs.dispatch import Dispatcher, WorkerLostError
@@ -25,9 +26,12 @@ class Team:
         self._facts: Facts | None = None
         self._back: Returned = []
 
-    def start(self) -> Facts:
-        """Wait for the first worker; return what its results rest on. Raises SetupError."""
-        self._dispatcher.start()
+    def start(self, tell: Callable[[str], None] = lambda _: None) -> Facts:
+        """Wait for the first worker, and tell if that takes long; return what its results rest on.
+
+        Raises SetupError.
+        """
+        self._dispatcher.start(tell)
         return self.facts
 
     @property

@@ -28,6 +28,12 @@ SCHEMES = {
     "gs": ("gcsfs", "gcs", "metadata"),
     "hf": ("huggingface_hub", "hf", None),
 }
+#: How somebody says who they are to each kind of store.
+SIGN_IN = {
+    "s3": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login",
+    "hf": "set HF_TOKEN",
+}
 KEY = "derain"  # of the metadata
 MOST_METADATA = 1900  # bytes; S3 takes 2 KB in all
 ATTEMPTS = 5
@@ -104,7 +110,8 @@ def _persist(work: Callable[[], T], url: str) -> T:
             raise
         except Exception as error:  # each store has errors of its own
             if type(error).__name__ in _NO_CREDENTIALS:
-                raise SetupError(f"{url} needs credentials, and none are found: {error}.") from error
+                how, said = SIGN_IN[url.split("://")[0].lower()], str(error).rstrip(".")
+                raise SetupError(f"{url} needs credentials: {how} ({said}).") from error
             if attempt + 1 == ATTEMPTS:
                 raise StorageError(f"{url} cannot be reached: {type(error).__name__}: {error}") from error
             time.sleep(pause)

@@ -143,3 +143,67 @@ def test_the_peak_memory_of_this_process_is_counted() -> None:
     before = bench_case.peak_memory()
     block = bytearray(300 << 20)
     assert bench_case.peak_memory() >= max(before, len(block))
+
+
+def test_a_machine_that_starts_no_process_is_told(
+    derain: Command, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_words: object, **_keywords: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(bench.subprocess, "run", refuse)
+    outcome = derain("bench", "-m", tiny, "--size", "72x72", "--device", "cpu")
+    assert outcome.status == 3
+    assert outcome.err == "derain: no process can be started to measure in: Cannot allocate memory.\n"
+
+
+def test_a_case_says_in_a_sentence_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = {
+        "picture": "none.npy",
+        "model": "no-such-model",
+        "device": "cpu",
+        "precision": "fp32",
+        "tile": "off",
+        "repeat": 1,
+    }
+    monkeypatch.setattr(sys, "argv", ["bench_case", json.dumps(order)])
+    with pytest.raises(SystemExit) as ended:
+        bench_case.main()
+    assert ended.value.code == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("there is no model 'no-such-model'")
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "why"),
+    [
+        ("bf16", True, "native here, and this model was measured to give the same pictures in it"),
+        ("fp32", True, "this model was not measured to give the same pictures in bf16 on such a device"),
+        ("fp32", False, "this device is not known to compute faster in bf16"),
+    ],
+)
+def test_why_auto_takes_a_precision(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, precision: str, native: bool, why: str
+) -> None:
+    from drsformer_cli.restore import device
+
+    monkeypatch.setattr(device, "native_bf16", lambda _device: native)
+    model = restorer.load(str(tiny), device="cpu", precision=precision)
+    assert what_auto_chooses(model, 64, 64)["why_precision"] == why
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system tells it in another way there")
+@pytest.mark.parametrize("status", [None, "Name:\tpython\n"])
+def test_the_peak_is_told_where_proc_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str | None
+) -> None:
+    said = tmp_path / "status"
+    if status is not None:
+        said.write_text(status)
+    monkeypatch.setattr(bench_case, "Path", lambda _name: said)
+    block = bytearray(200 << 20)
+    assert len(block) <= bench_case.peak_memory() < 1 << 42

@@ -343,3 +343,49 @@ def test_a_process_of_its_own(folders: Path) -> None:
     outcome = run_process(*map(str, words(folders, "--workers", "2", "--json")))
     assert outcome.status == 0
     assert len(outcome.out.splitlines()) == 6
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_problems_without_end_are_summed_up(derain: Command, folders: Path, verbose: bool) -> None:
+    for index in range(23):
+        write(folders / "out" / f"extra{index:02}.png", picture(index))
+    outcome = derain(*words(folders, *(["-v"] if verbose else [])))
+    assert outcome.status == 1
+    told = [line for line in outcome.err.splitlines() if line.endswith(" has no clean picture.")]
+    assert len(told) == (23 if verbose else 20)
+    assert ("derain: and 3 more without a clean picture." in outcome.err.splitlines()) != verbose
+    assert "derain: not all could be compared: 23 without a clean picture." in outcome.err
+
+
+def test_nothing_is_written_where_nothing_could_be_begun(
+    derain: Command, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from drsformer_cli.cli import verdict
+    from drsformer_cli.errors import SetupError
+
+    def unable(*_words: object, **_options: object) -> Iterator[Row]:
+        raise SetupError("no process can be started.")
+        yield
+
+    monkeypatch.setattr(verdict, "evaluate", unable)
+    outcome = derain(*words(folders, "--report", folders / "r.json"))
+    assert (outcome.status, outcome.out) == (3, "")
+    assert outcome.err == "derain: no process can be started.\n"
+    assert not (folders / "r.json").exists()
+
+
+def test_each_report_that_fails_is_told(
+    folders: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from drsformer_cli.cli.verdict import Verdict
+    from drsformer_cli.errors import OutputError
+    from drsformer_cli.quality.folders import gather
+    from drsformer_cli.quality.summary import Evaluation
+
+    work = gather(str(folders / "out"), str(folders / "clean"), None, pattern=None)
+    reports = [folders / "gone" / "a.json", folders / "gone" / "b.csv", folders / "c.csv"]
+    verdict = Verdict(Evaluation("x", Settings()), work, reports, quiet=True, json_lines=False, workers=1)
+    with pytest.raises(OutputError, match="gone"):
+        verdict.reach(allow_missing=False)
+    assert "derain: the folder " in capsys.readouterr().err
+    assert reports[2].read_text().count("scored") == 5

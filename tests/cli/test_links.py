@@ -206,6 +206,7 @@ def test_workers_and_shards(server: Service, tmp_path: Path, words: list[str], p
         (["s3://rain/x"], "-o"),
         (["s3://rain/x", "s3://rain/y", "-o", "out"], "stands alone"),
         (["-", "-o", "s3://rain/x.png"], "pipe and a URL"),
+        (["s3://rain/x", "-o", "out", "--gt", "."], "--gt scores files on a disk"),
         (["ftp://rain/x", "-o", "out"], "nothing is known of ftp://"),
     ],
 )
@@ -214,3 +215,17 @@ def test_words_that_make_no_sense(server: Service, derain: Command, words: list[
     assert refused.status == 2, refused.err
     assert part in refused.err
     assert len(refused.err.splitlines()) == 1
+
+
+def test_files_of_a_disk_each_have_a_place(
+    server: Service, derain: Command, photos: Path, words: list[str], prefix: str
+) -> None:
+    up = f"s3://rain/{prefix}"
+    one = derain(photos / "a.png", "-o", up, "--dry-run", "--json", *words)
+    assert json.loads(one.out.splitlines()[0])["output"] == f"{up}/a.png"
+    named = derain(photos / "a.png", "-o", f"{up}/other.jpg", *words)
+    assert named.status == 0, named.err
+    assert server.objects(f"{prefix}/")["other.jpg"][:3] == b"\xff\xd8\xff"
+    several = derain(photos / "a.png", photos / "b.jpg", "-o", f"{up}/both", *words)
+    assert several.status == 0, several.err
+    assert sorted(server.objects(f"{prefix}/both/")) == ["a.png", "b.jpg"]

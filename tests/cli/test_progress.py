@@ -179,3 +179,17 @@ def test_small_numbers_are_not_rounded_to_nothing(value: float, words: str) -> N
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_the_live_line_says_more_when_asked() -> None:
+    tally = Tally(2)
+    display = LiveDisplay(console(terminal=True), tally, verbose=True)
+    with display:
+        for event, scores in ((done("a.png"), ["30.00 dB"]), (Skipped(task("b.png"), "done before"), [])):
+            tally.take(event)
+            display.show(event, scores)
+    assert isinstance(display.console.file, io.StringIO)
+    shown = display.console.file.getvalue()
+    assert "a.png: 30.00 dB" in shown
+    assert "a.png: tile [1000, 2000], whole True" in shown
+    assert "b.png: done before" in shown

@@ -80,3 +80,27 @@ def test_each_public_name_is_explained() -> None:
         assert f"\n{argument}: " in load
     for error in ("UsageError", "WeightsError", "DeviceError"):
         assert error in load
+
+
+def test_what_a_class_offers_is_told_and_nothing_else() -> None:
+    class Thing:
+        """A thing."""
+
+        number = 3
+
+        @property
+        def size(self) -> int:
+            """Its size."""
+            return 1
+
+        def grow(self, by: int) -> None:
+            """Let it grow."""
+
+        def _hidden(self) -> None:
+            """Nobody's business."""
+
+    page = reference._class("Thing", Thing)
+    assert "### derain.Thing.size\n\nIts size.\n" in page
+    assert "### derain.Thing.grow\n\n```python\ngrow(by: int) -> None\n```" in page
+    assert "number" not in page
+    assert "_hidden" not in page

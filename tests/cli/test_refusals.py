@@ -54,6 +54,7 @@ SAID = [
     ("derain a.png", "the word derain stands twice: leave one of them out."),
     ("weights lsit", "`derain weights` has no lsit; did you mean list?"),
     ("weights zzz", "`derain weights` has no zzz; there are list, get, import, verify and where."),
+    ("weights --", "missing command: `derain weights -h` lists what there is."),
     (
         "weights where compact x",
         "`derain weights where` does not know what to do with x: leave it out, or put quotes around a name "

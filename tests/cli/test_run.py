@@ -552,3 +552,67 @@ def test_names_that_are_no_unicode(tmp_path: Path, words: list[str]) -> None:
     assert again.status == 0
     assert "1 to do, 1 done before" in again.err
     assert "\\u65e5" in again.out
+
+
+def test_a_dry_run_knows_of_every_setting(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    said = [photos / "a.png", "-o", tmp_path / "out", *words, "--tile", "64", "--dry-run"]
+    more = ["--overlap", "16", "--precision", "fp32"]
+    assert derain(*said[:-1], *more).status == 0
+    assert "1 done before" in derain(*said, *more).err
+    other = derain(*said, "--overlap", "8", "--precision", "fp32")
+    assert "(again: overlap 16 -> 8)" in other.out
+    assert "1 to do" in other.err
+
+
+def test_a_dry_run_of_a_pipe_says_where_the_picture_goes(
+    derain: Command, words: list[str], photos: Path
+) -> None:
+    outcome = derain(photos / "a.png", "-o", "-", "--dry-run", *words)
+    assert outcome.status == 0
+    assert outcome.out.splitlines() == [f"{photos / 'a.png'} -> standard output"]
+
+
+def test_the_name_and_the_format_must_agree(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    refused = derain(photos / "a.png", "-o", tmp_path / "x.png", "--format", "jpg", *words)
+    assert refused.status == 2
+    assert "x.png and --format jpg ask for two kinds of files: leave one out." in refused.err
+    assert derain(photos / "a.png", "-o", tmp_path / "x.jpeg", "--format", "jpg", *words).status == 0
+    assert kind(tmp_path / "x.jpeg")[0] == "JPEG"
+    suffixed = derain(photos / "a.png", "-o", tmp_path / "y.png", "--suffix", "_clean", *words)
+    assert suffixed.status == 2
+    assert "--suffix does not go with -o" in suffixed.err
+
+
+def test_a_result_folder_that_is_a_file_is_refused(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").write_text("mine")
+    for inputs in ([photos], [photos / "a.png", photos / "b.jpg"]):
+        refused = derain(*inputs, "-o", tmp_path / "notes", *words)
+        assert refused.status == 2
+        assert "notes is a file that holds no picture: give a folder" in refused.err
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_report_cannot_be_a_folder(derain: Command, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").mkdir()
+    refused = derain(photos, "--report", tmp_path / "r.csv")
+    assert refused.status == 2
+    assert refused.err.endswith("r.csv is no plain file: give another name.\n")
+
+
+def test_damaged_lines_of_a_manifest_are_told(
+    derain: Command, words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert derain(photos, "-o", out, *words).status == 0
+    (manifest,) = (path for path in out.iterdir() if path.suffix == ".jsonl")
+    first, *rest = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(b"".join([first, b"{not json}\n", *rest]))
+    outcome = derain(photos, "-o", out, *words)
+    assert outcome.status == 0
+    assert "1 damaged lines of the manifest: what they held is done again." in outcome.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,47 @@ def test_what_stops_a_run_does_not_hide_what_is_finished(
     *rows, summary = [json.loads(line) for line in outcome.out.splitlines()]
     done = [row for row in rows if row["status"] == "done"]
     assert len(done) == summary["done"] == len(list((folders / "o").glob("*.png"))) > 0
+
+
+def test_results_that_show_no_difference_are_told_apart(
+    derain: Command, words: list[object], folders: Path
+) -> None:
+    """What was not rainy and is left as it is has no error: its PSNR is no number for a mean."""
+    write(folders / "rainy" / "1.png", picture(1))
+    outcome = derain(
+        *(folders / "rainy" / name for name in ("1.png", "2.png")),
+        *("-o", folders / "o", "--strength", "0", *words, "--gt", folders / "clean"),
+    )
+    assert outcome.status == 0, outcome.err
+    assert "(2 compared, protocol rain200)." in outcome.err
+    assert "1 picture shows no difference at all (PSNR ∞) and is kept out of its mean." in outcome.err
+
+
+def test_nothing_is_summed_up_where_nothing_could_be_scored(
+    derain: Command, words: list[object], folders: Path
+) -> None:
+    write(folders / "clean" / "1.png", picture(1, (24, 30)))
+    outcome = derain(
+        folders / "rainy" / "1.png", "-o", folders / "o", *words, "--gt", folders / "clean" / "1.png"
+    )
+    assert outcome.status == 1
+    assert "1 restored" in outcome.err
+    assert "has 32 x 24 pixels" in outcome.err
+    assert "mean PSNR" not in outcome.err
+
+
+def test_a_picture_from_a_pipe_is_scored_without_its_rain(
+    derain: Command, words: list[object], folders: Path
+) -> None:
+    """What came through a pipe is gone when it is scored."""
+    before = os.dup(0)
+    with (folders / "rainy" / "2.png").open("rb") as rainy:
+        os.dup2(rainy.fileno(), 0)
+        try:
+            outcome = derain("-", "-o", folders / "x.png", *words, "--gt", folders / "clean" / "2.png")
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
+    assert outcome.status == 0, outcome.err
+    assert "mean PSNR" in outcome.err
+    assert "of the rainy pictures" not in outcome.err

@@ -255,3 +255,11 @@ def test_the_pattern_through_the_command_line(golden: Path, tmp_path: Path, vari
     difference = np.abs(np.asarray(Image.open(out)).astype(int) - expected)
     assert difference.max() <= 1
     assert (difference == 0).mean() >= 0.999
+
+
+def test_a_sheet_is_made_without_a_word_when_asked(
+    derain: Command, photographs: Path, tmp_path: Path
+) -> None:
+    outcome = derain("train", photographs, "--samples", tmp_path / "rain.png", "-q")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
+    assert (tmp_path / "rain.png").is_file()

@@ -238,3 +238,16 @@ def test_ctrl_c_in_a_gif_promises_nothing(
     assert done.status == 130
     assert "a GIF is done in one piece, so a.gif is begun anew next time." in done.err
     assert "goes on there" not in done.err
+
+
+def test_what_is_done_is_told_to_scripts_too(derain: Command, clip: Path, tiny: Path) -> None:
+    words = ("video", clip, "-m", tiny, "--device", "cpu")
+    assert derain(*words, "-q").status == 0
+    for more in ([], ["--dry-run"]):
+        again = derain(*words, "--json", *more)
+        row, summary = (json.loads(line) for line in again.out.splitlines())
+        assert (again.status, row["status"], row["reason"]) == (0, "skipped", "done before")
+        assert row["output"] == str(clip.with_name("rainy_derained.mp4"))
+        assert (summary["done"], summary["skipped"]) == (0, 1)
+    asked = derain(*words, "--strength", "0.5", "--overwrite", "--dry-run", "-q")
+    assert (asked.status, asked.out, asked.err) == (0, "", "")

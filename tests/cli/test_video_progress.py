@@ -23,7 +23,7 @@ from drsformer_cli.cli.video_progress import (
 from drsformer_cli.cli.video_session import FilmSession
 from drsformer_cli.jobs.events import Failed, Skipped
 from drsformer_cli.jobs.film import Progress as Advance
-from drsformer_cli.jobs.film_batch import FilmAssembling, FilmDone, FilmStarted
+from drsformer_cli.jobs.film_batch import FilmAssembling, FilmDone, FilmStarted, SegmentDone
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.media.discover import Source
 
@@ -213,3 +213,53 @@ def test_what_is_kept_of_several_films(tmp_path: Path) -> None:
         "interrupted: 0 of 2 films are through, and 42 pictures of 2 others are kept; "
         "the same command goes on there."
     )
+
+
+def words_at_the_end(tally: FilmTally) -> str:
+    """Return what is said of an interrupted run."""
+    return FilmSession._last_word(SimpleNamespace(_tally=tally))  # type: ignore[arg-type]
+
+
+def test_what_an_interrupted_film_keeps(tmp_path: Path) -> None:
+    task = film(tmp_path, "a.mp4")
+    for pictures, segment, said in (
+        (60, 60, f"60 of 100 pictures of {task.name} are kept; the same command goes on there."),
+        (
+            75,
+            60,
+            f"60 of 100 pictures of {task.name} are kept, the last 15 are done again (they are kept in "
+            "segments of 60); the same command goes on there.",
+        ),
+        (
+            9,
+            None,
+            f"0 of 100 pictures of {task.name} are kept, the last 9 are done again (they are kept in "
+            "segments of 60); the same command begins this film anew.",
+        ),
+    ):
+        tally = FilmTally([task], Counter())
+        begun = started(task)
+        begun.plan.as_picture, begun.plan.segment = False, 60
+        tally.take(begun)
+        if segment is not None:
+            tally.take(make(SegmentDone, pictures=segment, plan=begun.plan))
+        tally.take(make(Advance, pictures=pictures, fresh=pictures, plan=begun.plan))
+        assert words_at_the_end(tally) == f"interrupted: {said}"
+    tally.take(done(task))
+    assert words_at_the_end(tally) == (
+        "interrupted: 1 of 1 films are through; the same command goes on there."
+    )
+
+
+def test_the_pace_of_nothing_is_not_told(clock: Clock, tmp_path: Path) -> None:
+    """Between two films, and of one that was whole before this run, there is no speed to tell."""
+    task = film(tmp_path, "a.mp4")
+    tally = FilmTally([task], Counter())
+    display, text = shown(PlainFilmDisplay, tally)
+    assert isinstance(display, PlainFilmDisplay)
+    assert display.pace() == ""
+    for event in (started(task, earlier=100), done(task, fresh=0)):
+        tally.take(event)
+        display.show(event)
+    assert "a second" not in text.getvalue()
+    assert "(100 pictures, 50.0 s, whole, fp32)" in text.getvalue()

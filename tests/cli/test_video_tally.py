@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path, PurePath
 
@@ -27,6 +28,15 @@ def task(path: Path) -> Task:
 def test_pixels_are_those_of_all_pictures(tmp_path: Path) -> None:
     assert pixels_of(film(tmp_path / "a.mp4", *X264, size="48x32", seconds=0.4)) == 10 * 48 * 32
     assert pixels_of(film(tmp_path / "b.mkv", *X264, size="96x64", seconds=2)) == 50 * 96 * 64
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no name has a colon there")
+def test_a_name_that_begins_like_a_protocol_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    film(tmp_path / "a.mp4", *X264, size="48x32", seconds=0.4).rename("concat:a.mp4")
+    assert pixels_of(Path("concat:a.mp4")) == 10 * 48 * 32
 
 
 def test_what_is_left_is_told_by_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from drsformer_cli.cli import weights
 from drsformer_cli.cli.weights import weights_app
 from drsformer_cli.errors import DerainError
 from tests.weights.conftest import left_in
@@ -224,3 +226,25 @@ def test_exit_statuses(words: tuple[str, ...], status: int) -> None:
     assert result.returncode == status
     assert "Traceback" not in result.stderr
     assert result.stderr != ""
+
+
+def test_a_model_of_ones_own_is_listed_without_a_licence() -> None:
+    typed("import", str(PLAIN), "--name", "mine")
+    text = typed("list")
+    assert "mine" in text
+    assert not any("mine" in line for line in text.splitlines() if line.startswith("Licence of "))
+
+
+def test_a_terminal_shows_how_much_has_come(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with weights._progress("did") as silent:
+        assert silent is None
+    assert capfd.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with weights._progress("did") as tell:
+        assert tell is not None
+        tell(3_000_000, 6_000_000)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capfd.readouterr().err)
+    assert re.search(r"did .*3\.0/6\.0 MB", shown)

@@ -289,5 +289,7 @@ def test_a_machine_is_never_given_away_twice(
 
 
 def test_no_room() -> None:
-    with pytest.raises(UsageError, match="no machine of the cluster"):
-        lay_out([Node(8, 0)], workers=None, gpus=1.0, threads=None, cpu_only=False)
+    with pytest.raises(UsageError, match=r"0\.5 GPUs for a worker: give --gpus-per-worker less"):
+        lay_out([Node(8, 0)], workers=None, gpus=0.5, threads=None, cpu_only=False)
+    with pytest.raises(UsageError, match="no machine of the cluster has a processor for a worker"):
+        lay_out([Node(0, 1)], workers=None, gpus=None, threads=None, cpu_only=True)

@@ -62,11 +62,15 @@ def all_the_same(facts: Any) -> None:
         raise DeviceError("unlike")
 
 
+def told_nothing(text: str) -> None:
+    raise AssertionError(text)
+
+
 def work(script: Script, count: int) -> tuple[list[tuple[Errand, Any]], list[Errand]]:
     """Return what came back, and what was forgotten."""
     forgotten: list[Errand] = []
     dispatcher = Dispatcher(script, agree=all_the_same, forget=forgotten.append)
-    dispatcher.start()
+    dispatcher.start(told_nothing)
     waiting = deque(Errand(number) for number in range(count))
     back = []
     for _ in range(100_000):
@@ -109,7 +113,21 @@ def test_a_deadly_errand_takes_no_other_with_it() -> None:
 def test_workers_that_die_while_they_start() -> None:
     dispatcher = Dispatcher(Script(2, stillborn=True), agree=all_the_same, forget=lambda _: None)
     with pytest.raises(SetupError, match=r"die while they start \(killed\)"):
-        dispatcher.start()
+        dispatcher.start(told_nothing)
+
+
+def test_a_long_wait_for_the_first_worker_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(Script):
+        def poll(self, seconds: float) -> list[Report]:
+            clock.append(clock[-1] + 20)  # at 20, 40, ..., 100 s nobody; then the worker
+            return super().poll(seconds) if len(clock) > 6 else []
+
+    clock, told = [0.0], list[str]()
+    monkeypatch.setattr("drsformer_cli.jobs.dispatch.time.monotonic", lambda: clock[-1])
+    Dispatcher(Late(1), agree=all_the_same, forget=lambda _: None).start(told.append)
+    assert len(clock) == 7
+    assert len(told) == 1
+    assert "no worker has begun after 30 s" in told[0]
 
 
 class Choosy(Script):

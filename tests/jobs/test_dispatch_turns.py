@@ -44,7 +44,7 @@ def begun(count: int, *, facts: list[Any] | None = None) -> tuple[Told, Dispatch
     forgotten: list[Errand] = []
     seen = [] if facts is None else facts
     dispatcher = Dispatcher(hands, agree=seen.append, forget=forgotten.append)
-    dispatcher.start()
+    dispatcher.start(lambda _: None)
     return hands, dispatcher, forgotten
 
 
@@ -53,7 +53,7 @@ def test_all_are_hired_and_one_is_enough_to_begin() -> None:
     hands = Told(3, [[], [Ready(1, "mine")]])
     dispatcher = Dispatcher(hands, agree=facts.append, forget=facts.append)
     assert not dispatcher.has_room()
-    dispatcher.start()
+    dispatcher.start(lambda _: None)
     assert (hands.hired, facts, dispatcher.ready, dispatcher.busy) == ([0, 1, 2], ["mine"], 1, False)
     assert hands.waits == [POLL_SECONDS] * 2
     hands.reports = [[Ready(0, "other"), Ready(2, "third")]]

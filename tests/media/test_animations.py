@@ -214,3 +214,24 @@ def test_the_limit_counts_all_frames(format: str) -> None:
     assert len(decode(data, "a", max_pixels=4800).frames) == 3
     with pytest.raises(UnsupportedError, match="40 x 40 pixels in 3 frames"):
         decode(data, "a", max_pixels=4799)
+
+
+def test_text_drawn_over_a_gif_is_named_as_dropped() -> None:
+    source = animated([few_colours(9, 9, i) for i in range(2)], "GIF", duration=70)
+    text = b"\x21\x01\x0c" + bytes(12) + b"\x04rain\0"
+    unknown = b"\x21\x77\x04more\0"
+    at = source.index(b"\x21\xf9", source.index(b"\x21\xf9") + 1)
+    picture, result = again(source[:at] + unknown + text + source[at:], "a.gif")
+    assert picture.notes == ["text drawn over the animation (plain text extension) dropped"]
+    assert b"rain" not in result
+    assert len(decode(result, "a.gif").frames) == 2
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_credentials_of_a_webp_are_named_as_dropped(lossless: bool) -> None:
+    source = animated([smooth(16, 16)] * 2, "WEBP", duration=70, lossless=lossless)
+    signed = source + b"C2PA\x04\0\0\0sign"
+    signed = signed[:4] + (len(signed) - 8).to_bytes(4, "little") + signed[8:]
+    picture, result = again(signed, "a.webp")
+    assert any(note.startswith("content credentials dropped") for note in picture.notes)
+    assert b"C2PA" not in result

@@ -115,3 +115,19 @@ def test_real_files_look_the_same(shared_data: Path) -> None:
         back = decode(result, path.name)
         assert [frame.shape for frame in back.frames] == [frame.shape for frame in picture.frames]
         assert np.abs(picture.frames[0].astype(int) - back.frames[0]).mean() < 4
+
+
+def test_a_gain_map_is_named_as_dropped() -> None:
+    source = saved(smooth(32, 32), "AVIF")
+    mark = b"urn:com:photo:aux:hdrgainmap"
+    free = (len(mark) + 8).to_bytes(4, "big") + b"free" + mark
+    picture, result = again(source + free, "a.avif")
+    assert picture.notes == ["gain map dropped"]
+    assert mark not in result
+
+
+def test_a_pillow_without_avif_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = saved(smooth(32, 32), "AVIF")
+    monkeypatch.setattr(features, "check", lambda _name: False)
+    with pytest.raises(UnsupportedError, match=r"a\.avif is an AVIF file, and this Pillow was built without"):
+        decode(source, "a.avif")

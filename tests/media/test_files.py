@@ -230,3 +230,13 @@ def test_a_kill_at_any_moment_leaves_old_or_new_and_a_sweep_the_rest(tmp_path: P
     assert len(set(data)) == 1
     sweep_partials(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_disk_that_fails_is_told_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match=r"a\.png could not be written \(Input/output error\)\.$"):
+        write_atomically(tmp_path / "a.png", b"x", replace=True)
+    assert list(tmp_path.iterdir()) == []

@@ -214,3 +214,14 @@ def test_real_cameras_keep_all_but_the_thumbnail(shared_data: Path) -> None:
         assert one[1] == other[1], path.name
         checked += 1
     assert checked > 20
+
+
+def test_a_packet_with_names_without_end_goes_as_a_whole() -> None:
+    """Each name would be looked for in all of it."""
+    names = b" ".join(b'xmlns:n%d="http://ns.adobe.com/xap/1.0/"' % number for number in range(9))
+    packet = (
+        b"<x:xmpmeta xmlns:x='adobe:ns:meta/' " + names + b"><n3:Thumbnails>AAAA</n3:Thumbnails></x:xmpmeta>"
+    )
+    cleaned, notes = xmp.clean(packet)
+    assert cleaned is None
+    assert notes == ["XMP dropped, for it could not be freed of what it points to"]

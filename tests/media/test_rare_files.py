@@ -95,6 +95,7 @@ def test_damaged_tiffs_say_what_is_wrong(changes: dict[str, Any], reason: str) -
         ({"t259": (6,)}, "the obsolete JPEG compression"),
         ({"t277": (5,), "t258": (8,) * 5}, "has 5 channels"),
         ({"t339": (6,)}, "8-bit complex or untyped numbers"),
+        ({"t266": (2,), "t259": (5,)}, "has its bits in reversed order; save it with another program first"),
     ],
 )
 def test_unusual_tiffs_are_refused_with_a_reason(changes: dict[str, Any], reason: str) -> None:

@@ -49,6 +49,21 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         remote.look("gs://bucket/a.png")
 
 
+@pytest.mark.parametrize(
+    ("url", "how"),
+    [("s3://b/a.png", "AWS_PROFILE"), ("GS://b/a.png", "gcloud auth"), ("hf://x/a.png", "HF_TOKEN")],
+)
+def test_without_credentials_it_says_where_they_go(url: str, how: str) -> None:
+    class NoCredentialsError(Exception):
+        pass
+
+    def ask() -> None:
+        raise NoCredentialsError("Unable to locate credentials.")
+
+    with pytest.raises(SetupError, match=rf"needs credentials: .*{how}.*\(Unable to locate credentials\)\.$"):
+        remote._persist(ask, url)
+
+
 def test_nothing_is_written_where_nothing_can_be_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_open", lambda url: (None, url))
     with pytest.raises(UsageError, match="only pictures be read"):

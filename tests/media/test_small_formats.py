@@ -18,6 +18,7 @@ from drsformer_cli.media.images import decode, encode
 from drsformer_cli.media.picture import Array
 from tests.media.builders import (
     SRGB,
+    XMP,
     again,
     exif_block,
     noise,
@@ -233,7 +234,7 @@ def test_a_file_cut_short_is_unreadable(format: str, part: float) -> None:
         decode(data[: int(len(data) * part)], "half.tga")
 
 
-@pytest.mark.parametrize("format", ["BMP", "TIFF", "PNG", "PPM", "GIF"])
+@pytest.mark.parametrize("format", ["BMP", "TIFF", "PNG", "PPM", "TGA", "GIF"])
 def test_one_bit_is_refused_unless_it_is_a_palette(format: str) -> None:
     data = pillow_bytes(Image.new("1", (9, 9)), format)
     if format == "GIF":
@@ -249,3 +250,33 @@ def test_the_sides_of_a_picture_do_not_mix(tmp_path: Any) -> None:
         restored = smooth(7, 12)[:, ::-1]
         result = encode(picture, [np.ascontiguousarray(restored)])
         assert (np.asarray(Image.open(BytesIO(result))) == restored).all()
+
+
+def test_what_stands_behind_a_portable_map_is_named_as_dropped() -> None:
+    picture, result = again(saved(smooth(8, 8), "PPM") + b"# more", "a.ppm")
+    assert picture.notes == ["data behind the end of the picture dropped"]
+    assert b"more" not in result
+
+
+def test_jpeg_2000_in_inks_is_refused() -> None:
+    plain = saved(noise(30, 30, 3), "JPEG2000")
+    at = plain.index(b"colr") + 7
+    with pytest.raises(UnsupportedError, match=r"inks\.jp2 is a CMYK picture; convert it to RGB first"):
+        decode(plain[:at] + (12).to_bytes(4, "big") + plain[at + 4 :], "inks.jp2")
+
+
+def test_jpeg_2000_without_its_end_is_cut_short() -> None:
+    plain = saved(noise(30, 30, 3), "JPEG2000", no_jp2=True)
+    assert plain.endswith(b"\xff\xd9")
+    assert decode(plain + bytes(3), "padded.j2k").frames[0].shape == (30, 30, 3)
+    with pytest.raises(UnreadableError, match=r"half\.j2k is (damaged or )?cut short"):
+        decode(plain[:-2] + b"\x01\x02", "half.j2k")
+
+
+def test_packets_of_xmp_in_jpeg_2000_are_kept() -> None:
+    plain = saved(smooth(40, 40), "JPEG2000")
+    at = plain.index(b"jp2c") - 4
+    uuid = box(b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + XMP)
+    picture, result = again(plain[:at] + uuid + plain[at:], "a.jp2")
+    assert picture.metadata.xmp == XMP
+    assert XMP in result

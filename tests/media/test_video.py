@@ -150,3 +150,24 @@ def test_ffmpeg_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(video_tool.VARIABLE)
     assert video_tool.ffmpeg()
     video_tool.ffmpeg.cache_clear()
+
+
+def test_pictures_in_a_codec_that_nobody_knows(tmp_path: Path) -> None:
+    source = film(tmp_path / "a.mkv", *X264, seconds=0.2)
+    data = source.read_bytes()
+    assert data.count(b"V_MPEG4/ISO/AVC") == 1
+    source.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/ZZZ"))
+    with pytest.raises(UnsupportedError, match=r"a\.mkv has pictures in a codec that is not known here"):
+        probe(source)
+
+
+def test_a_film_of_which_nothing_can_be_decoded(tmp_path: Path) -> None:
+    source = film(tmp_path / "a.mp4", *X264, seconds=0.2)
+    data = source.read_bytes()
+    at = data.index(b"mdat") + 4
+    size = int.from_bytes(data[at - 8 : at - 4], "big") - 8
+    source.write_bytes(data[:at] + b"\xff" * size + data[at + size :])
+    with pytest.raises(
+        UnreadableError, match=r"a\.mp4 is damaged: none of its first pictures can be decoded"
+    ):
+        probe(source)

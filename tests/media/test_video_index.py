@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import pytest
 
+from drsformer_cli.media import video_index
 from drsformer_cli.media.video import probe
 from drsformer_cli.media.video_frames import RUN_UP, ChangedError, Ending, Known, shots
 from drsformer_cli.media.video_index import times_of
@@ -53,3 +58,37 @@ def test_a_film_is_entered_by_times_alone(tmp_path: Path) -> None:
     wrong = [*known[:-1], Known(known[-1].pts + 1)]
     with pytest.raises(ChangedError):
         list(shots(found, Pixels(found), known=wrong, count=200, only_there=True))
+
+
+class Ends:
+    """A film whose packets end with an error in the middle."""
+
+    streams = (None,)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __enter__(self) -> Ends:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def demux(self, _stream: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(size=1, is_discard=False, pts=0, dts=0)
+        raise self.error
+
+
+def test_a_disk_that_fails_is_told_and_damage_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = probe(film(tmp_path / "a.mp4", *X264, seconds=0.2))
+    faults: list[Exception] = [
+        av.error.OSError(errno.EIO, "Input/output error", "a.mp4"),
+        av.error.InvalidDataError(-1094995529, "Invalid data found", "a.mp4"),
+    ]
+    monkeypatch.setattr(video_index.av, "open", lambda *_, **__: Ends(faults.pop(0)))
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        times_of(found)
+    assert caught.value.filename == str(tmp_path / "a.mp4")
+    assert times_of(found) is None

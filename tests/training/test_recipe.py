@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -35,6 +37,16 @@ def test_what_a_file_leaves_out_is_as_in_the_bundled_recipe(tmp_path: Path) -> N
     assert recipe.network == bundled.network
     assert recipe.schedule == replace(bundled.schedule, steps=7)
     assert recipe.rain.shares == {"lines": 1.0}
+
+
+def test_the_recipe_in_contributing_is_one_of_a_few_steps(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    found = re.search(r"`try\.toml`[^\n]*\n\n((?:    [^\n]*\n)+)", page)
+    assert found is not None
+    mine = tmp_path / "try.toml"
+    mine.write_text(textwrap.dedent(found[1]), encoding="utf-8")
+    recipe = read_recipe(mine)
+    assert (recipe.network.dim, recipe.network.blocks, recipe.schedule.steps) == (8, (1, 1, 1, 1), 20)
 
 
 def test_what_differs_is_named() -> None:
