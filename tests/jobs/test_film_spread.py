@@ -66,7 +66,7 @@ class Crew:
         outcome = self._worker.do(errand)
         return [(errand, self._answer(errand, outcome) if isinstance(errand, SegmentErrand) else outcome)]
 
-    def close(self) -> list[tuple[Errand, Any]]:
+    def end(self) -> list[tuple[Errand, Any]]:
         self._given.clear()
         return []
 
@@ -185,7 +185,7 @@ def test_what_comes_back_at_the_end_is_kept_and_hides_nothing(
     """The first error is the one that is told; segments that were finished meanwhile stand."""
 
     class Closing(Crew):
-        def close(self) -> list[tuple[Errand, Any]]:
+        def end(self) -> list[tuple[Errand, Any]]:
             given, self._given = self._given, []
             made = [(errand, self._worker.do(errand)) for errand in given[:-1]]
             return [*made, *((errand, SetupError("the second.")) for errand in given[-1:])]
@@ -235,7 +235,7 @@ def test_a_result_is_made_anew_where_that_is_asked(clip: Path, whole: bytes, tmp
 def test_no_film_rests_on_more_memory_than_there_is() -> None:
     crew: Any = Crew(limit=100)
     terms = FilmTerms(crew, Held())
-    for told, kept in (({}, 100), ({"limit": 40}, 40), ({"limit": 0}, 40), ({"limit": 400}, 100)):
+    for told, kept in (({}, 100), ({"limit": 40}, 40), ({"limit": 0}, 100), ({"limit": 400}, 100)):
         terms.go_on_as(told)
         assert terms.describe(20, 30)["limit"] == kept
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from drsformer_cli.errors import OutputError
-from drsformer_cli.media.remux import Company, Cut, keep_company
 from drsformer_cli.media.video import Film, pixels_of, probe
 from drsformer_cli.media.video_compare import compare, compare_gif
+from drsformer_cli.media.video_tracks import Company, Cut, keep_company
 from tests.media.clips import X264, pattern, run, tone
 
 WHOLE = Cut()
