@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from safetensors.torch import save
 
-from tests.fuzz import checkpoints, films, pictures, seeds
-from tests.fuzz.cage import Cage
+from tests.fuzz import checkpoints, crews, films, pictures, seeds, trainings
+from tests.fuzz.cage import MEMORY_LIMIT, Cage
 from tests.fuzz.campaign import Case, Table, cases, edited, run
 from tests.fuzz.test_records import KINDS as RECORDS
 from tests.media.clips import pattern
@@ -72,6 +72,18 @@ def records(seed: int, count: int) -> Iterator[Case]:
         yield from edited(f"edited by hand: {kind}", kind, hurt, seed, count // len(RECORDS))
 
 
+def work(seed: int, count: int) -> Iterator[Case]:
+    """Films in work, edited by hand."""
+    return edited("work edited by hand", "a film in work", crews.edit_work, seed, count)
+
+
+def states(seed: int, count: int) -> Iterator[Case]:
+    """Checkpoints of a training: hurt as all files, and such that lie."""
+    sources = [("checkpoint.pt", trainings.sound())]
+    yield from cases(sources, seed, count // 2)
+    yield from edited("states that lie", "checkpoint.pt", trainings.lie, seed, count - count // 2)
+
+
 def hurt_by(sources: Callable[[], Sources]) -> Callable[[int, int], Iterator[Case]]:
     """All attacks on some files."""
     return lambda seed, count: cases(sources(), seed, count)
@@ -82,10 +94,15 @@ KINDS: dict[str, tuple[Work, Callable[[int, int], Iterator[Case]]]] = {
     "torture": (pictures.attempt, hurt_by(lambda: list(seeds.torture()))),
     "films": (films.look, hurt_by(make_films)),
     "films-whole": (films.redo, hurt_by(make_films)),
+    "films-workers": (crews.redo, hurt_by(make_films)),
+    "films-work": (crews.go_on, work),
     "checkpoints": (checkpoint, hurt_by(make_checkpoints)),
+    "trainings": (trainings.go_on, states),
     "headers": (checkpoint, lying),
     "records": (record, records),
 }
+#: Bytes of address space where the usual limit is too low: threads reserve far more than they use.
+MEMORY = {"films-workers": crews.MEMORY, "films-work": crews.MEMORY}
 
 
 def main() -> int:
@@ -99,7 +116,7 @@ def main() -> int:
     words = parser.parse_args()
     work, make = KINDS[words.what]
     table = Table()
-    with Cage(work) as cage:
+    with Cage(work, memory=MEMORY.get(words.what, MEMORY_LIMIT)) as cage:
         run(cage, make(words.seed, words.trials), table, minutes=words.minutes, keep=words.keep)
     for case, outcome in table.failures:
         print(f"{case.name}, {case.attack}, seed {case.seed}: {outcome}")

@@ -13,7 +13,7 @@ from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.events import Done, Failed, Skipped
 from drsformer_cli.jobs.naming import absolute
 from drsformer_cli.media.files import write_atomically
-from drsformer_cli.quality.formats import HTML_START
+from drsformer_cli.quality.formats import HTML_START, path_cell, words_cell
 from drsformer_cli.quality.report import as_html
 
 if TYPE_CHECKING:
@@ -147,10 +147,13 @@ def write_report(
         writer = csv.DictWriter(buffer, [*COLUMNS, *scores], restval="")
         writer.writeheader()
         for data in rows:
-            writer.writerow({key: _cell(value) for key, value in data.items()})
+            writer.writerow({key: _cell(key, value) for key, value in data.items()})
         text = buffer.getvalue()
     write_atomically(path, text.encode("utf-8", "backslashreplace"), replace=True)
 
 
-def _cell(value: Any) -> Any:
+def _cell(key: str, value: Any) -> Any:
+    """Return a value as CSV can hold it."""
+    if isinstance(value, str):
+        return path_cell(value) if key in ("input", "output") else words_cell(value)
     return json.dumps(value) if isinstance(value, (dict, list)) else value

@@ -16,6 +16,7 @@ from drsformer_cli.media.video_frames import PROOF, Ending, Known
 
 VERSION = 2
 _FILE = re.compile(r"[0-9]{6,9}\.segment")
+LARGEST = 1 << 62  # of a timestamp, so that sums of two are none too large for a film either
 EDGE = 1 << 20  # bytes at either end of the input that identify it
 
 
@@ -70,6 +71,8 @@ def read_segment(entry: Mapping[str, Any]) -> SegmentRecord:
     numbers = (record.size, record.last, record.lost, record.damaged, record.mended, record.repeated)
     if not all(type(number) is int for number in (*numbers, *record.times, *record.order)):
         raise TypeError("a time or a count is no whole number")
+    if max(map(abs, (*numbers, *record.times))) >= LARGEST:
+        raise ValueError("a time or a count beyond those of films")
     if not all(isinstance(text, str) for text in (record.sha256, *record.digests)):
         raise TypeError("a hash is no text")
     if not all(isinstance(plan, dict) for plan in record.plans) or not isfinite(record.seconds):

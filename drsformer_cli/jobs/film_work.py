@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -74,6 +75,8 @@ class Work:
 
     def __enter__(self) -> Work:
         """Take the folder. Raises OutputError if another run has it or it cannot be made, StorageError."""
+        if self.folder.is_symlink():  # what it leads to may be anything of the user's, and is cleared away
+            raise OutputError(f"{self.folder} is a link, and nothing is written through it: remove it.")
         make_folder(self.folder)
         spare(self.folder / LOCK)
         try:
@@ -119,10 +122,16 @@ class Work:
     # ---- going on
 
     def earlier_head(self) -> dict[str, Any]:
-        """Return what an earlier run noted at its beginning, {} if there is none that can be read."""
+        """Return what an earlier run noted at its beginning, {} if there is none that can be read.
+
+        What should be a table in it and is none is left out.
+        """
         lines = self._lines()
         head = lines[0].get("head") if lines else None
-        return head if isinstance(head, dict) else {}
+        if not isinstance(head, dict):
+            return {}
+        tables = ("input", "settings", "plan")
+        return {name: value for name, value in head.items() if name not in tables or isinstance(value, dict)}
 
     def earlier_count(self) -> int:
         """Return how many pictures an earlier run finished, as its manifest says."""
@@ -160,6 +169,8 @@ class Work:
     def _lines(self) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = []
         try:
+            if not _is_plain(self.folder / MANIFEST):
+                return lines
             text = (self.folder / MANIFEST).read_bytes()
         except FileNotFoundError:
             return lines
@@ -189,7 +200,9 @@ class Work:
                 record = read_segment(entry["segment"])
                 self.ahead.pop(record.number, None)
                 path = self.folder / record.file
-                if path.stat().st_size == record.size and sha256_of(path) == record.sha256:
+                if not _is_plain(path) or path.stat().st_size != record.size:
+                    continue
+                if sha256_of(path) == record.sha256:
                     self.ahead[record.number] = record
         self.settle()
         self.ahead = {number: one for number, one in self.ahead.items() if one.before is not None}
@@ -292,3 +305,8 @@ class Work:
     def remove(self) -> None:
         """Remove the folder; the finished film stands in its place."""
         self._forget()
+
+
+def _is_plain(path: Path) -> bool:
+    """Tell whether this is a file and no link, folder or pipe, which would be waited for. Raises OSError."""
+    return stat.S_ISREG(path.lstat().st_mode)

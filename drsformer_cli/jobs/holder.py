@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,9 +26,8 @@ def sign(lock: Path) -> None:
     somebody else has filled is left as it is.
     """
     with suppress(OSError):
-        with lock.open("rb") as file:
-            before = file.read(512)
-        if lock.is_symlink() or (before and not _SIGNED.fullmatch(before)):
+        before = _read(lock)
+        if lock.is_symlink() or before is None or (before and not _SIGNED.fullmatch(before)):
             return
         lock.write_bytes(f"process {os.getpid()} on {platform.node()}\n".encode("utf-8", "replace"))
 
@@ -41,18 +41,24 @@ def spare(lock: Path) -> None:
 def is_ours(lock: Path) -> bool:
     """Tell whether a lock file is empty or signed, so that it can go; False for what cannot be read."""
     try:
-        with lock.open("rb") as file:
-            data = file.read(512)
+        data = _read(lock)
     except OSError:
         return False
-    return not data or bool(_SIGNED.fullmatch(data))
+    return data is not None and (not data or bool(_SIGNED.fullmatch(data)))
 
 
 def holder(lock: Path) -> str:
     """Return who holds a lock, such as " (process 4711 on nas)"; "" where that is not to be read."""
     try:
-        with lock.open("rb") as file:
-            signed = _SIGNED.fullmatch(file.read(512))
+        signed = _SIGNED.fullmatch(_read(lock) or b"")
     except OSError:
         return ""
     return f" (process {signed[1].decode()} on {signed[2].decode('utf-8', 'replace')})" if signed else ""
+
+
+def _read(lock: Path) -> bytes | None:
+    """Return what stands in a lock file, None where it is no plain file. Raises OSError."""
+    if not stat.S_ISREG(lock.stat().st_mode):  # reading a pipe would wait for ever
+        return None
+    with lock.open("rb") as file:
+        return file.read(512)

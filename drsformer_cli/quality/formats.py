@@ -94,21 +94,40 @@ def as_json(evaluation: Evaluation) -> str:
     return json.dumps(data, indent=1) + "\n"
 
 
+#: What a spreadsheet takes for the beginning of a formula, also behind what it leaves out.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def path_cell(path: str) -> str:
+    """Return a path as CSV can hold it: the same file, but nothing that a spreadsheet would compute."""
+    return f"./{path}" if path.startswith(_FORMULA) and len(path) > 1 else path  # "-" is a stream
+
+
+def words_cell(text: str) -> str:
+    """Return prose as CSV can hold it: nothing that a spreadsheet would compute."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
 def as_csv(evaluation: Evaluation) -> str:
-    """Return the rows as CSV, at full precision, and below them a line for each name without a partner."""
+    """Return the rows as CSV, at full precision, and below them a line for each name without a partner.
+
+    Names that a spreadsheet would take for formulas are written as paths from here, `./=a.png`.
+    """
     measures = evaluation.measures()
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow([*CSV_COLUMNS, *(measure.key for measure in measures)])
     for row in evaluation.rows:
-        files = [row.pair.name, row.status, *(str(path or "") for path in _files(row))]
+        paths = [path_cell(str(path or "")) for path in _files(row)]
         numbers = ["" if value is None else repr(value) for value in (m.value(row) for m in measures)]
         remark = row.reason or "; ".join(row.notes)
-        writer.writerow([*files, row.width or "", row.height or "", remark, *numbers])
+        start = [path_cell(row.pair.name), row.status, *paths, row.width or "", row.height or ""]
+        writer.writerow([*start, words_cell(remark), *numbers])
     blank = [""] * (len(CSV_COLUMNS) - 3)
     for problem in evaluation.problems:
         for name in problem.names:  # what has no row above
-            writer.writerow([name, problem.kind, *blank, problem.text, *("" for _ in measures)])
+            start = [path_cell(name), problem.kind, *blank, words_cell(problem.text)]
+            writer.writerow([*start, *("" for _ in measures)])
     return buffer.getvalue()
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +16,7 @@ from drsformer_cli import __version__
 from drsformer_cli.errors import CheckpointError, StorageError, UsageError
 from drsformer_cli.media.files import write_atomically
 from drsformer_cli.model.drsformer import DRSformer
+from drsformer_cli.training.checkpoint import State, check_fit, read_state, write_state
 from drsformer_cli.training.data import gather
 from drsformer_cli.training.log import Log
 from drsformer_cli.training.losses import difference
@@ -173,45 +171,37 @@ class Training:
         return torch.cat([rainy for rainy, _ in parts]), torch.cat([wanted for _, wanted in parts])
 
     def _save(self, row: dict[str, float]) -> None:
-        state = {
-            "recipe": repr(self.recipe),
-            "step": self.step,
-            "minutes": self.minutes_done,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(self.checkpoint, buffer.getvalue(), replace=True)
+        state = State(
+            repr(self.recipe),
+            self.step,
+            self.minutes_done,
+            self.network.state_dict(),
+            self.average.state_dict(),
+            self.optimizer.state_dict(),
+        )
+        write_state(self.checkpoint, state)
         self.saved = self.step
         self.log.add({"step": self.step, "minutes": round(self.minutes_done, 2), **row})
-
-    def _resume(self) -> None:
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            self._take_up(state)
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
-            raise CheckpointError(
-                f"{self.checkpoint} is damaged; remove it to start anew, or name another folder"
-            ) from error
 
     def longer(self) -> str:
         """Tell how a training goes on beyond its end."""
         return f"to go on from the finished model, give --from {self.model} and another -o"
 
-    def _take_up(self, state: dict[str, Any]) -> None:
-        if state["recipe"] != repr(self.recipe):
-            other = ", ".join(differences(str(state["recipe"]), repr(self.recipe)))
+    def _resume(self) -> None:
+        state = read_state(self.checkpoint, self.network)
+        if state.recipe != repr(self.recipe):
+            other = ", ".join(differences(state.recipe, repr(self.recipe)))
             longer = f"; {self.longer()}" if self.model.exists() else ""
             raise UsageError(
                 f"{self.checkpoint} belongs to another recipe ({other}): give the same, or another -o{longer}"
             )
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = self.saved = state["step"]
-        self.minutes_done = state["minutes"]
+        check_fit(self.checkpoint, state, self.network)
+        self.network.load_state_dict(state.network)
+        self.average.load_state_dict(state.average)
+        own = self.optimizer.state_dict()["param_groups"]  # what decides them is in the recipe
+        self.optimizer.load_state_dict({"state": state.optimizer["state"], "param_groups": own})
+        self.step = self.saved = state.step
+        self.minutes_done = float(state.minutes)
 
     def _export(self) -> Path:
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.average.state_dict().items()}

@@ -78,7 +78,7 @@ def read(path: Path, *, label: str | None = None, limit: int = MAX_BYTES) -> Che
         metadata = _metadata(data)
     else:
         if kind == "zip":
-            _check_archive(data, label, limit)
+            check_archive(data, label, limit)
         content = _read_pickle(data, path, label)
     del data
     tensors = _tensors(content, label, limit)
@@ -154,8 +154,12 @@ def _bytes(path: Path, label: str, limit: int) -> bytes:
         raise CheckpointError(f"{label} does not fit the memory there is") from None
 
 
-def _check_archive(data: bytes, label: str, limit: int) -> None:
-    """Check the zip that a .pth is: what it unpacks to, and the checksums of all its members."""
+def check_archive(data: bytes, label: str, limit: int) -> None:
+    """Check the zip that a .pth is: what it unpacks to, and the checksums of all its members.
+
+    Raises:
+        CheckpointError: if it unpacks to more than `limit` bytes, or is damaged.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(member.file_size for member in archive.infolist()) > limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import sys
@@ -186,8 +187,12 @@ def test_reports_escape_names(
     pictures = json.loads(data)["pictures"]
     assert page.tags.count("script") == usual.tags.count("script") - 1 + len(pictures)
     assert "alert(1)</script>" not in html
-    rows = list(csv.DictReader(table.splitlines(keepends=True)))
+    rows = list(csv.DictReader(io.StringIO(table, newline="")))
     assert len(rows) == len(pictures)
+    computed = [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t"))]
+    assert not computed
+    names = {picture["name"] for picture in pictures if picture["name"].isprintable()}
+    assert {row["name"].removeprefix("./") for row in rows} >= names
     harmless(markdown.replace("\n", ""), latex)
     for line in markdown.splitlines():
         assert not line.startswith("|") or line.endswith("|"), line
@@ -195,6 +200,24 @@ def test_reports_escape_names(
     assert "\\input{" not in latex
     for line in latex.splitlines():
         assert line.startswith("%") or line.rstrip().endswith("\\\\"), line
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-rf.png", "@x.png"])
+def test_tables_hold_no_formula(
+    derain: Command, tiny: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spreadsheet would compute a name that begins so; the path that is written is the same file's."""
+    monkeypatch.chdir(tmp_path)
+    write_picture(Path("in") / name)
+    assert derain("in", "-o", "=out", "--report", "r.csv", "-m", tiny, "--device", "cpu").status == 0
+    with Path("r.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["output"] == str(tmp_path / "=out" / name)
+    assert derain("eval", "--gt", "in", "--pred", "=out", "--report", "e.csv").status == 0
+    with Path("e.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["name"], row["restored"]) == (f"./{name}", f"./=out/{name}")
+    assert float(row["psnr"]) != 0
 
 
 def test_models_of_any_name(
