@@ -17,8 +17,9 @@ def model_names(incomplete: str) -> list[str]:
     """Return the models' names that begin so: those of the catalogue, and those that were imported."""
     from drsformer_cli.weights import Store, catalog
 
-    names = list(catalog())
-    with suppress(DerainError, OSError):  # the command tells of a cache that cannot be read
+    names: list[str] = []
+    with suppress(DerainError, OSError):  # the command tells of what cannot be read
+        names += catalog()
         names += [name for name in Store().names() if name not in names]
     return [name for name in names if name.startswith(incomplete)]
 

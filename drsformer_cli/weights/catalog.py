@@ -12,12 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drsformer_cli.errors import CheckpointError
+from drsformer_cli.errors import CheckpointError, WeightsError
 
 if TYPE_CHECKING:
     from drsformer_cli.model.config import DRSformerConfig
 
 _FOLDER = Path(__file__).parent
+#: What may be told of a network, as its configuration has it.
+_NETWORK = {"dim", "blocks", "heads", "hidden", "mefc", "bias", "norm_bias"}
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,16 @@ class Catalog(Mapping[str, Entry]):
 
     @classmethod
     def read(cls, path: Path) -> Catalog:
-        """Read a catalogue file; bundled models are looked for beside it."""
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return cls(tuple(_entry(model, content, path.parent) for model in content["models"]))
+        """Read a catalogue file; bundled models are looked for beside it.
+
+        Raises:
+            WeightsError: if it is missing or damaged, as in an installation that was cut short.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(tuple(_entry(model, content, path.parent) for model in content["models"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise WeightsError(f"the catalogue of models {path} is damaged; install derain again") from error
 
 
 @lru_cache(maxsize=1)
@@ -120,7 +129,21 @@ def catalog() -> Catalog:
 
 
 def _entry(model: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -> Entry:
+    """Return one model. Raises KeyError, TypeError and ValueError for what no catalogue has."""
     network = content["networks"][model["network"]] if model["network"] else None
+    texts = [content["citation"], *(model[key] for key in ("name", "about", "variant", "licence"))]
+    texts += [model[key] for key in ("bundled", "drive_id") if model[key] is not None]
+    figures = tuple(Figure(**figure) for figure in model["figures"])
+    texts += [text for figure in figures for text in (figure.dataset, figure.protocol)]
+    numbers = [model["megabytes"], *(each for figure in figures for each in (figure.psnr, figure.ssim))]
+    if not all(isinstance(text, str) and text.isprintable() and text for text in texts):
+        raise TypeError("a text that is none")
+    if not all(type(number) in (int, float) and 0 <= number < 1e9 for number in numbers):
+        raise ValueError("a number that is none")
+    if model["bundled"] and Path(model["bundled"]).name != model["bundled"]:
+        raise ValueError("a bundled model elsewhere")
+    if not set(network or {}) <= _NETWORK:
+        raise ValueError("what no network has")
     return Entry(
         name=model["name"],
         about=model["about"],
@@ -131,5 +154,5 @@ def _entry(model: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
         network=network and {key: tuple(n) if isinstance(n, list) else n for key, n in network.items()},
         bundled=folder / model["bundled"] if model["bundled"] else None,
         drive_id=model["drive_id"],
-        figures=tuple(Figure(**figure) for figure in model["figures"]),
+        figures=figures,
     )

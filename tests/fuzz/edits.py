@@ -65,6 +65,16 @@ def change_json(data: bytes, rng: random.Random) -> bytes:
     return text.encode()
 
 
+def edit_document(data: bytes, rng: random.Random) -> bytes:
+    """Edit one JSON value: a part of it changed, or the bytes hurt, or all of it nonsense."""
+    how = rng.randrange(10)
+    if how < 7:
+        return change_json(data, rng)
+    if how == 7:
+        return rng.choice(LINES)
+    return mutate(rng.choice(list(ATTACKS)[:6]), data, data[::-1], str(rng.random()))
+
+
 def edit_lines(data: bytes, rng: random.Random) -> bytes:
     """Edit lines of JSON: one changed, doubled, dropped, moved, or nonsense put in."""
     lines = data.split(b"\n")

@@ -6,14 +6,24 @@ Each function takes the bytes of one file and returns "whole" or "refused"; what
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
-from drsformer_cli.errors import DerainError, OutputError, StorageError, UsageError, WeightsError
+from drsformer_cli.errors import (
+    CheckpointError,
+    DerainError,
+    OutputError,
+    StorageError,
+    UsageError,
+    WeightsError,
+)
 from drsformer_cli.jobs.film_work import MANIFEST, SegmentRecord, Work
 from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
 from drsformer_cli.jobs.record import Input, Record, Result
+from drsformer_cli.model.config import DRSformerConfig
 from drsformer_cli.training.log import Log
 from drsformer_cli.training.recipe import read_recipe
+from drsformer_cli.weights.catalog import Catalog
 from drsformer_cli.weights.manage import verify
 from drsformer_cli.weights.store import Store
 
@@ -149,6 +159,25 @@ def store(data: bytes) -> str:
             verify("mine", store=kept)
         except WeightsError:
             return "refused"
+    return "whole"
+
+
+def catalogue(data: bytes) -> str:
+    """Read a catalogue of models, and ask it everything."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "catalog.json"
+        path.write_bytes(data)
+        try:
+            known = Catalog.read(path)
+        except WeightsError as error:
+            return "refused" if str(path) in str(error) else f"words: {error}"
+        config = DRSformerConfig.create(8, blocks=(1, 1, 1, 1), heads=(1, 1, 1, 1))
+        for name, entry in known.items():
+            assert f"{name}{entry.source}{entry.page}{entry.about}{entry.citation}".isprintable(), entry
+            assert entry.bundled is None or entry.bundled.parent == path.parent, entry
+            assert f"{entry.megabytes:.0f} {[f'{each.psnr:.2f} {each.ssim:.4f}' for each in entry.figures]}"
+            with suppress(CheckpointError):
+                entry.check(config, "it")
     return "whole"
 
 

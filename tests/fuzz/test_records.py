@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable
 from functools import partial
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from drsformer_cli.training import recipe as recipe_module
+from drsformer_cli.weights.catalog import Catalog
 from tests.fuzz import records
-from tests.fuzz.edits import Edit, change_json, edit_lines, edit_text
+from tests.fuzz.edits import Edit, change_json, edit_document, edit_lines, edit_text
 
 NUMBERS = ("0", "-1", "1e999", "nan", "inf", "9" * 400, "1e308", "true", '"x"', "[]", "{}", "[" * 3000, "\0")
 WORDS = (*NUMBERS, "", "x", "\udcff", "[[0, 8, 1]]", "[[0.5, 64, 8]]", "{a = 1}", "2026-01-01", "0x10", "'''")
@@ -20,6 +22,11 @@ KINDS: dict[str, tuple[Callable[[], bytes], Edit, Callable[[bytes], str]]] = {
     "manifest": (records.sound_manifest, edit_lines, records.manifest),
     "film work": (records.sound_work, edit_lines, records.film_work),
     "record of a model": (records.sound_store, change_json, records.store),
+    "catalogue of models": (
+        lambda: (Path(inspect.getfile(Catalog)).parent / "catalog.json").read_bytes(),
+        edit_document,
+        records.catalogue,
+    ),
     "recipe": (
         lambda: (Path(recipe_module.__file__).parent / "compact.toml").read_bytes(),
         partial(edit_text, values=WORDS),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +109,65 @@ def test_a_damaged_checkpoint_and_a_model_without_one_stop_it(photographs: Path,
         Training(short_recipe(), photographs, tmp_path)
     with pytest.raises(StorageError, match="cannot be made a folder"):
         Training(short_recipe(), photographs, tmp_path / "model.safetensors")
+
+
+def hurt_states(path: Path) -> Iterator[dict[str, Any]]:
+    """What stands where it should not, one thing at a time."""
+    for name, value in (
+        *(("step", -1), ("step", 1.5), ("step", "x"), ("minutes", float("nan")), ("minutes", None)),
+        *(("recipe", None), ("recipe", "Recipe(" * 9000), ("network", []), ("average", {}), ("optimizer", 7)),
+    ):
+        yield {**torch.load(path, weights_only=True), name: value}
+    for table in ("network", "average"):
+        state = torch.load(path, weights_only=True)
+        name = next(iter(state[table]))
+        for value in (None, torch.zeros(3), torch.full_like(state[table][name], torch.nan)):
+            yield {**state, table: {**state[table], name: value}}
+        del state[table][name]
+        yield state
+    state = torch.load(path, weights_only=True)
+    averages = state["optimizer"]["state"]
+    for value in (
+        {},
+        {"step": torch.zeros(1)},
+        {**averages[0], "exp_avg_sq": -averages[0]["exp_avg_sq"] - 1},
+    ):
+        yield {**state, "optimizer": {"state": {**averages, 0: value}}}
+    yield {**state, "optimizer": {"state": {**averages, 0: averages[max(averages)]}}}
+
+
+def test_a_checkpoint_that_lies_stops_it(photographs: Path, tmp_path: Path) -> None:
+    """Found: some went on from values that no training has, or ended with an unexpected error."""
+    recipe, path = short_recipe(steps=1), tmp_path / "checkpoint.pt"
+    Training(recipe, photographs, tmp_path).run(lambda progress: None)
+    sound = path.read_bytes()
+    for state in list(hurt_states(path)):
+        torch.save(state, path)
+        with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged; remove it"):
+            Training(recipe, photographs, tmp_path)
+    path.write_bytes(sound)
+    assert Training(recipe, photographs, tmp_path).step == 1
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_seen(photographs: Path, tmp_path: Path) -> None:
+    """Found: torch does not look at the checksums, and the training went on with another weight."""
+    recipe, path = short_recipe(steps=1), tmp_path / "checkpoint.pt"
+    Training(recipe, photographs, tmp_path).run(lambda progress: None)
+    tensors = torch.load(path, weights_only=True)["network"].values()
+    flat = next(tensor for tensor in tensors if tensor.ndim == 1 and len(tensor) > 3)
+    data = bytearray(path.read_bytes())
+    data[data.index(flat.numpy().tobytes()) + 9] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        Training(recipe, photographs, tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+@pytest.mark.timeout(60)
+def test_a_checkpoint_that_is_a_pipe(photographs: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        Training(short_recipe(), photographs, tmp_path)
 
 
 def test_it_begins_with_the_tensors_that_are_given(photographs: Path, tmp_path: Path) -> None:

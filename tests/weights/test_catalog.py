@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from drsformer_cli.errors import CheckpointError
+from drsformer_cli.errors import CheckpointError, WeightsError
 from drsformer_cli.model.config import DRSformerConfig
-from drsformer_cli.weights import catalog
+from drsformer_cli.weights import Catalog, catalog
 
 PUBLISHED = {"rain200l": "plain", "rain200h": "mefc", "did": "mefc", "ddn": "mefc", "spa": "plain"}
 
@@ -57,3 +57,13 @@ def test_only_the_published_network_fits(name: str, golden: Path) -> None:
     smaller = DRSformerConfig.create(32, blocks=config.blocks, heads=config.heads, mefc=config.mefc)
     with pytest.raises(CheckpointError, match=r"another size .*\(dim 32 instead of 48"):
         entry.check(smaller, "it")
+
+
+def test_a_damaged_catalogue_is_named(tmp_path: Path) -> None:
+    """Found: an installation that was cut short ended each command with an unexpected error."""
+    path = tmp_path / "catalog.json"
+    for content in (None, "", "{}", "[]", '{"models": [{}]}'):
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(WeightsError, match="is damaged; install derain again"):
+            Catalog.read(path)
