@@ -11,15 +11,17 @@ import pytest
 
 from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.events import Failed
+from drsformer_cli.jobs.film_events import FilmDone
 from drsformer_cli.jobs.film_job import FilmJob
 from drsformer_cli.jobs.film_plan import Wish, plan_film
 from drsformer_cli.jobs.film_work import MANIFEST, sweep_work
 from tests.fuzz import crews
 from tests.fuzz.cage import Cage
-from tests.fuzz.campaign import Table, cases, edited, run
+from tests.fuzz.campaign import Case, Table, cases, edited, run
 from tests.fuzz.edits import VALUES
 from tests.fuzz.films import KINDS
 from tests.jobs.films import Negative, restore, task_for
+from tests.jobs.test_film_workers import ends, running
 from tests.media import clips
 
 posix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
@@ -52,6 +54,33 @@ def test_hurt_films_and_edited_work(tmp_path: Path) -> None:
 @pytest.mark.timeout(7200)
 def test_many_hurt_films_and_much_edited_work(tmp_path: Path) -> None:
     check(2, 180, 300, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_hurt_films_by_processes(tmp_path: Path) -> None:
+    """All in one run: none stops the others, nor its worker."""
+    for suffix, words in KINDS.items():
+        clips.run(*clips.pattern(0.4, 20, "32x32"), *words, tmp_path / f"a.{suffix}")
+    sound = [(path.name, path.read_bytes()) for path in sorted(tmp_path.iterdir())]
+    films = {}
+    for number, case in enumerate([*cases(sound, 5, 45), *(Case(*each) for each in whole_films(sound))]):
+        source = tmp_path / f"{number}-{case.name}"
+        source.write_bytes(case.data)
+        target = f"{source.name}.mkv" if source.suffix in crews.UNFIT else source.name
+        films[source] = tmp_path / "out" / target
+    found = ends(list(running(films)))
+    assert set(found) == {path.name for path in films}
+    for source, out in films.items():
+        end = found[source.name]
+        assert out.exists() == isinstance(end, FilmDone), source.name
+        assert not isinstance(end, Failed) or (end.details is None and end.reason.isprintable()), end
+    assert all(isinstance(found[f"{45 + number}-{name}"], FilmDone) for number, (name, _) in enumerate(sound))
+
+
+def whole_films(sound: list[tuple[str, bytes]]) -> list[tuple[str, str, str, bytes]]:
+    """Return films that nobody hurt, to stand behind those that were."""
+    return [(name, "none", "", data) for name, data in sound]
 
 
 @posix

@@ -102,3 +102,14 @@ def test_a_lock_empties_no_file_of_the_user(tmp_path: Path) -> None:
     with FileLock(lock):
         sign(lock)
     assert lock.read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+@pytest.mark.timeout(60)
+def test_a_pipe(tmp_path: Path) -> None:
+    """Found: it was read, and waited for for ever."""
+    lock = tmp_path / ".derain-manifest.lock"
+    os.mkfifo(lock)
+    with Manifest(tmp_path):
+        assert holder(lock) == ""
+    assert lock.is_fifo()
