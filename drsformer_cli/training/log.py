@@ -52,6 +52,8 @@ class Log:
         Raises:
             StorageError: if the file cannot be read, or is no log.
         """
+        if self.file.exists() and not self.file.is_file():  # reading a pipe would wait for ever
+            raise StorageError(f"{self.file} is no log of a training; move it away")
         try:
             with self.file.open(newline="", encoding="utf-8") as file:
                 rows = [

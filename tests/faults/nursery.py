@@ -95,7 +95,7 @@ class Nursery:
     def __exit__(self, *_: object) -> None:
         self._line.close()
         self._socket.close()
-        self._process.wait(20)
+        self._process.wait(60)
 
     def ask(self, **words: Any) -> Any:
         """Ask the process for something, and return its answer."""
@@ -229,7 +229,7 @@ def _warm_up(words: list[str]) -> None:
         main()
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    tasks, end = Path("/proc/self/task"), time.monotonic() + 5
+    tasks, end = Path("/proc/self/task"), time.monotonic() + 60
     while tasks.is_dir() and len(list(tasks.iterdir())) > 1:  # they do not survive a fork
         assert time.monotonic() < end, "something has left a thread running"
         time.sleep(0.01)

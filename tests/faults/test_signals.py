@@ -166,7 +166,7 @@ def test_a_fresh_interpreter(nursery: Nursery, job: Job, ledger: Ledger, tmp_pat
                 time.sleep(0.001)
             time.sleep(rng.uniform(0, 0.1 if lines else 8))
             process.send_signal(number)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=250)
             assert process.returncode in STATUSES[signal.Signals(number)], err
             far = check_nothing_half(out, job.expected)
             before = records(out) if out.exists() else None

@@ -28,9 +28,10 @@ restorer.Restorer.restore = restore
 """
 
 
-def wait_for(path: Path) -> None:
-    end = time.monotonic() + 60
-    while not path.exists():
+def wait_for(path: Path, *, filled: bool = False) -> None:
+    """Wait until a file is there, or something in it."""
+    end = time.monotonic() + 200
+    while not path.exists() or (filled and not path.stat().st_size):
         assert time.monotonic() < end
         time.sleep(0.005)
 
@@ -40,8 +41,7 @@ def test_two_runs(nursery: Nursery, job: Job, ledger: Ledger, tmp_path: Path) ->
         out, go = tmp_path / "out", tmp_path / "go"
         words = [job.photos, "-o", out, *job.words]
         first = nursery.start(*words, before=SLOW.format(go=str(go)))
-        wait_for(out / ".derain-manifest.lock")
-        time.sleep(0.2)
+        wait_for(out / ".derain-manifest.lock", filled=True)  # it is held, and says by whom
         second = nursery.run(*words)
         assert second.status == 3
         assert re.search(rf"another run of derain \(process {first.pid} on \S+\) writes into", second.err)

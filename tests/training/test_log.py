@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,6 +35,16 @@ def test_rows_after_the_last_checkpoint_go(tmp_path: Path) -> None:
     log.add(row(20, lines=24.0))
     assert [one["step"] for one in log.rows()] == [10, 20]
     assert log.rows()[-1]["lines"] == 24
+
+
+@pytest.mark.parametrize("make", ["mkdir", "mkfifo"])
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_not_read(tmp_path: Path, make: str) -> None:
+    if not hasattr(os, make):
+        pytest.skip("this system has no pipes in folders")
+    getattr(os, make)(tmp_path / "log.csv")
+    with pytest.raises(StorageError, match="is no log of a training"):
+        Log(tmp_path).rows()
 
 
 @pytest.mark.parametrize("text", ["step,lines\nten,3\n", "step,lines\n1,2,3\n"])
