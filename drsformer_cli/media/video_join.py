@@ -47,6 +47,8 @@ def _join(parts: Sequence[Part], target: Path, format: str, time_base: Fraction,
         for part in parts:
             with av.open(as_url(part.path)) as source:
                 stream = source.streams.video[0]
+                if stream.codec_context is None:
+                    raise UnreadableError(f"{part.path} holds no pictures: delete its folder.")
                 if track is None:
                     header = stream.codec_context.extradata
                     track = out.add_stream_from_template(stream, opaque=True)
@@ -55,7 +57,9 @@ def _join(parts: Sequence[Part], target: Path, format: str, time_base: Fraction,
                     raise UnreadableError(
                         f"{part.path} does not continue the segments before it: delete its folder."
                     )
+                count = 0
                 for index, packet in enumerate(_packets(source, stream)):
+                    count += 1
                     shown = first + part.order[index]
                     following = times[shown + 1] if shown + 1 < len(times) else times[shown] + last
                     packet.time_base = time_base
@@ -63,6 +67,8 @@ def _join(parts: Sequence[Part], target: Path, format: str, time_base: Fraction,
                     packet.duration = following - times[shown]
                     packet.stream = track
                     out.mux_one(packet)
+                if count != len(part.order):
+                    raise UnreadableError(f"{part.path} holds {count} of {len(part.order)} pictures.")
             first += len(part.times)
 
 

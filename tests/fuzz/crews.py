@@ -266,6 +266,8 @@ def go_on(_: str, data: bytes) -> str:
             told, _ = outcome(place / "rainy.mp4", place / "out.mp4", workers=workers)
             if mine.read_bytes() != b"mine":
                 return "half: a file of the user's was changed"
+            if forged and told.startswith("half: ") and told.endswith(" pictures"):
+                told = "whole"  # as many as the forger left that can be decoded
             if told == "whole":
                 if not forged and (place / "out.mp4").read_bytes() != begun()[1]:
                     return "half: other bytes than of a film that nobody touched"

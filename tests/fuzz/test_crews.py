@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import random
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from drsformer_cli.errors import OutputError, StorageError
+from drsformer_cli.errors import OutputError, StorageError, UnreadableError
 from drsformer_cli.jobs.events import Failed
 from drsformer_cli.jobs.film_events import FilmDone
 from drsformer_cli.jobs.film_job import FilmJob
 from drsformer_cli.jobs.film_plan import Wish, plan_film
 from drsformer_cli.jobs.film_work import MANIFEST, sweep_work
+from drsformer_cli.media.video_join import Part, join
 from tests.fuzz import crews
 from tests.fuzz.cage import Cage
 from tests.fuzz.campaign import Case, Table, cases, edited, run
@@ -173,3 +176,23 @@ def test_any_value_anywhere_in_the_record(step: int, tmp_path: Path) -> None:
 
 def test_edits_can_be_had_again() -> None:
     assert crews.edit_work(random.Random("1/1")) == crews.edit_work(random.Random("1/1"))
+
+
+@pytest.mark.parametrize("seed", ["3/86", "3/359"])
+def test_segments_that_were_forged(seed: str) -> None:
+    """Found: one whose record was mended by hand ended with an unexpected error, or in fewer pictures."""
+    work = crews.edit_work(random.Random(seed))
+    assert work.endswith(b"forged 0\n")
+    assert crews.go_on("", work) in ("whole", "refused")
+
+
+def test_a_segment_that_lacks_pictures(tmp_path: Path) -> None:
+    files, _ = crews.begun()
+    segment = tmp_path / "000000.segment"
+    segment.write_bytes(files[segment.name])
+    words: dict[str, Any] = {"vessel": "matroska", "time_base": Fraction(1, 25), "last": 1}
+    join([Part(segment, [0, 1, 2], [0, 2, 1])], tmp_path / "a", **words)
+    for order in ([0, 2, 1, 3], [0, 1]):
+        part = Part(segment, list(range(len(order))), order)
+        with pytest.raises((UnreadableError, IndexError)):
+            join([part], tmp_path / "b", **words)
