@@ -103,6 +103,8 @@ def _check(state: State) -> None:
         raise ValueError("a number of steps that is none")
     if type(state.minutes) not in (int, float) or not 0 <= state.minutes < math.inf:
         raise ValueError("minutes that are none")
+    if not isinstance(state.optimizer, dict):
+        raise TypeError("an optimizer that is none")
     averages = state.optimizer["state"].values()
     for tensors in (state.network, state.average, *averages):
         if not all(isinstance(name, str) for name in tensors):

@@ -115,7 +115,8 @@ def hurt_states(path: Path) -> Iterator[dict[str, Any]]:
     """What stands where it should not, one thing at a time."""
     for name, value in (
         *(("step", -1), ("step", 1.5), ("step", "x"), ("minutes", float("nan")), ("minutes", None)),
-        *(("recipe", None), ("recipe", "Recipe(" * 9000), ("network", []), ("average", {}), ("optimizer", 7)),
+        *(("recipe", None), ("recipe", "Recipe(" * 9000), ("network", []), ("average", {})),
+        *(("optimizer", 7), ("optimizer", torch.zeros(2))),
     ):
         yield {**torch.load(path, weights_only=True), name: value}
     for table in ("network", "average"):
