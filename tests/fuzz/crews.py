@@ -30,7 +30,7 @@ from drsformer_cli.jobs.film_plan import Wish
 from drsformer_cli.jobs.film_spread import FilmSpread
 from drsformer_cli.jobs.film_work import MANIFEST
 from drsformer_cli.jobs.film_worker import FilmWorker
-from drsformer_cli.jobs.hands import DEPTH, Answer, Errand, Ready, Report
+from drsformer_cli.jobs.hands import MOST_ERRANDS, Answer, Errand, Ready, Report
 from drsformer_cli.media.video import probe
 from drsformer_cli.media.video_frames import Ending, shots
 from drsformer_cli.media.video_pixels import Pixels
@@ -57,7 +57,7 @@ class Threads:
     def hire(self, slot: int) -> int:
         worker = len(self._workers)
         self._workers.append(FilmWorker(Negative()))
-        self._pools.append(ThreadPoolExecutor(DEPTH))
+        self._pools.append(ThreadPoolExecutor(MOST_ERRANDS))
         self._reports.put(Ready(worker, self._workers[worker].facts))
         return worker
 
@@ -103,7 +103,8 @@ def events(source: Path, out: Path, *, workers: bool) -> Iterator[FilmEvent]:
         yield from FilmBatch(tasks, Negative(), Wish())
         return
     with FilmCrew(Threads()) as crew:
-        yield from FilmSpread(tasks, crew.start(), Wish())
+        crew.start()
+        yield from FilmSpread(tasks, crew, Wish())
 
 
 #: What is said of films whose damaged pictures are not the same whenever they are decoded.
