@@ -197,7 +197,10 @@ def _begin_with(name: str, recipe: Recipe, *, deeper: bool) -> tuple[Recipe, Map
     tensors = {key: tensor.float() for key, tensor in checkpoint.tensors.items()}
     if deeper:
         blocks = recipe.network.blocks
-        tensors = deepen(tensors, network, blocks, seed=recipe.schedule.seed)
+        try:
+            tensors = deepen(tensors, network, blocks, seed=recipe.schedule.seed)
+        except UsageError as error:
+            raise UsageError(f"--blocks and --from {name} do not go together: {error}") from error
         network = replace(network, blocks=blocks)
     return replace(recipe, network=network), tensors
 

@@ -195,6 +195,11 @@ class RayHands:
         """Return how many workers there are to be."""
         return min(self._layout.workers, self._most)
 
+    @property
+    def waiting(self) -> str:
+        """Return what they may be at."""
+        return "they still load the model, or wait for room in the cluster (`ray status` tells what is taken)"
+
     def hire(self, _slot: int) -> int:
         """Have an actor placed where there is room; until then it waits, and the others work."""
         layout = self._layout

@@ -147,7 +147,7 @@ class Crew(Team):
 
     def close(self) -> list[Event]:
         """End all workers, name what they had finished, and return the events that were not yielded."""
-        self._finish(self.end())
+        self._finish(self._end())
         self._given.clear()
         events = list(self._events)
         self._events.clear()

@@ -16,10 +16,6 @@ MOST_ATTEMPTS = 3  # an errand is done again twice when its worker is lost
 MOST_STILLBORN = 3  # workers in a row that die before they are ready
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 30  # without a worker that has begun, before that is told
-WAITING = (
-    f"no worker has begun after {PATIENCE_SECONDS} s: they still load, or wait for room in a Ray cluster "
-    "(`ray status` tells what is taken); the work begins as soon as one has."
-)
 
 
 class WorkerLostError(Exception):
@@ -62,6 +58,7 @@ class Dispatcher:
         self._again: deque[Errand] = deque()
         self._stillborn = 0
         self._unfit: Exception | None = None
+        self._back: list[tuple[Any, Any]] = []
 
     def start(self, tell: Callable[[str], None]) -> None:
         """Hire all workers and wait for the first; tell, once, that it takes long.
@@ -71,11 +68,12 @@ class Dispatcher:
         for slot in range(self._hands.count):
             self._hire(slot)
         told, begun = False, time.monotonic()
-        while not any(hand.ready for hand in self._crew.values()):
-            self.wait()
+        while not self.ready:
             if not told and time.monotonic() - begun >= PATIENCE_SECONDS:
-                tell(WAITING)
+                why = f"no worker has begun after {PATIENCE_SECONDS} s: {self._hands.waiting}"
+                tell(f"{why}; the work begins as soon as one has.")
                 told = True
+            self.wait()
 
     def _hire(self, slot: int) -> None:
         self._crew[self._hands.hire(slot)] = _Hand(slot)
@@ -128,17 +126,26 @@ class Dispatcher:
     def wait(self) -> list[tuple[Any, Any]]:
         """Wait a moment; return the errands that came back, each with its outcome.
 
-        Raises SetupError when there is nobody left to do the work.
+        Raises SetupError when there is nobody left to do the work. What came back with that, `close` returns.
         """
-        finished: list[tuple[Any, Any]] = []
+        faults: list[Exception] = []
         for report in self._hands.poll(POLL_SECONDS):
-            self._take(report, finished)
+            try:
+                self._take(report)
+            except Exception as error:  # raised below, when no report is left that could get lost
+                faults.append(error)
+        if faults:
+            raise faults[0]
         while self._again and (worker := self._free(1)) is not None:
             self._crew[worker].alone = True
             self._send(worker, self._again.popleft())
-        return finished
+        return self._returned()
 
-    def _take(self, report: Report, finished: list[tuple[Any, Any]]) -> None:
+    def _returned(self) -> list[tuple[Any, Any]]:
+        back, self._back = self._back, []
+        return back
+
+    def _take(self, report: Report) -> None:
         hand = self._crew.get(report.worker)
         if hand is None:
             return  # it was given up already
@@ -149,16 +156,16 @@ class Dispatcher:
             errand = hand.errands.pop(report.number, None)
             hand.alone = False
             if errand is not None:
-                finished.append((errand, report.outcome))
+                self._back.append((errand, report.outcome))
         elif isinstance(report, Unfit):
             del self._crew[report.worker]
             self._unfit = self._unfit or report.error
             if not self._crew:
                 raise self._unfit
         else:
-            self._lose(report, finished)
+            self._lose(report)
 
-    def _lose(self, lost: Lost, finished: list[tuple[Any, Any]]) -> None:
+    def _lose(self, lost: Lost) -> None:
         hand = self._crew.pop(lost.worker)
         self._stillborn += not hand.ready
         if self._stillborn >= MOST_STILLBORN:
@@ -168,22 +175,18 @@ class Dispatcher:
             if errand.attempt + 1 < MOST_ATTEMPTS:
                 self._again.append(dataclasses.replace(errand, attempt=errand.attempt + 1))
             else:
-                finished.append((errand, WorkerLostError(lost.reason)))
+                self._back.append((errand, WorkerLostError(lost.reason)))
         self._hire(hand.slot)
 
     def close(self) -> list[tuple[Any, Any]]:
         """End all workers; return what they had finished by then."""
-        finished: list[tuple[Any, Any]] = []
         for report in self._hands.poll(0):
-            hand = self._crew.get(report.worker)
-            if isinstance(report, Answer) and hand is not None:
-                errand = hand.errands.pop(report.number, None)
-                if errand is not None:
-                    finished.append((errand, report.outcome))
+            if isinstance(report, Answer):
+                self._take(report)
         left = self.in_flight()
         self._hands.close()
         for errand in left:
             self._forget(errand)
         self._crew.clear()
         self._again.clear()
-        return finished
+        return self._returned()

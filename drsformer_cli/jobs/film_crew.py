@@ -13,7 +13,7 @@ from drsformer_cli.jobs.dispatch import WorkerLostError
 from drsformer_cli.jobs.film_signals import Held
 from drsformer_cli.jobs.film_worker import SizeErrand
 from drsformer_cli.jobs.hands import Errand, Hands
-from drsformer_cli.jobs.team import Team
+from drsformer_cli.jobs.team import Returned, Team
 from drsformer_cli.media.files import partial_name
 
 #: Errands that a film's worker has at a time: one with the model, one that is read up to where it begins.
@@ -55,15 +55,14 @@ class FilmCrew(Team):
             self._dispatcher.give(errand)
             while key not in self._plans:
                 held.check()
-                for done, outcome in self._dispatcher.wait():
-                    if done.number != errand.number:
-                        self._back.append((done, outcome))
-                    elif isinstance(outcome, WorkerLostError):
+                returned = self._dispatcher.wait()
+                self._back += [each for each in returned if each[0].number != errand.number]
+                for outcome in (each[1] for each in returned if each[0].number == errand.number):
+                    if isinstance(outcome, WorkerLostError):
                         raise SetupError(f"the workers die ({outcome}); see derain doctor.")
-                    elif isinstance(outcome, Exception):
+                    if isinstance(outcome, Exception):
                         raise outcome
-                    else:
-                        self._plans[key] = outcome
+                    self._plans[key] = outcome
         return self._plans[key]
 
     # ---- as hands
@@ -84,6 +83,10 @@ class FilmCrew(Team):
     def give(self, errand: Errand) -> None:
         """Hand out an errand, for which there is room."""
         self._dispatcher.give(errand)
+
+    def end(self) -> Returned:
+        """End all workers; return what they had finished by then."""
+        return self._end()
 
 
 class FilmTerms:

@@ -78,7 +78,7 @@ class Work:
         if self.folder.is_symlink():  # what it leads to may be anything of the user's, and is cleared away
             raise OutputError(f"{self.folder} is a link, and nothing is written through it: remove it.")
         make_folder(self.folder)
-        spare(self.folder / LOCK)
+        spare(self.folder / LOCK, OutputError)
         try:
             self._lock.acquire(blocking=False)
         except Timeout:

@@ -81,6 +81,10 @@ class Hands(Protocol):
     def count(self) -> int:
         """Return how many workers there are to be."""
 
+    @property
+    def waiting(self) -> str:
+        """Return what workers that have not begun for long may be at, in words."""
+
     def hire(self, slot: int, /) -> int:
         """Begin a worker for a place from 0 to `count` - 1; return a number that no other has had."""
 

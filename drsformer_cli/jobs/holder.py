@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 from packaging.version import Version
 
-from drsformer_cli.errors import StorageError
+from drsformer_cli.errors import OutputError, StorageError
 
 #: Whether the file that is locked gets emptied: releases before this one do that, and it needs Python 3.11.
 EMPTIES = Version(filelock.__version__) < Version("4.2.4")
@@ -32,10 +32,16 @@ def sign(lock: Path) -> None:
         lock.write_bytes(f"process {os.getpid()} on {platform.node()}\n".encode("utf-8", "replace"))
 
 
-def spare(lock: Path) -> None:
-    """See to it that locking empties no file of the user's that has a lock's name. Raises StorageError."""
-    if EMPTIES and lock.exists() and not is_ours(lock):
-        raise StorageError(f"{lock} is no lock of derain's, and would be emptied: move it away.")
+def spare(lock: Path, error: type[OutputError | StorageError]) -> None:
+    """See to it that locking empties no file of the user's that has a lock's name. Raises `error`."""
+    if not EMPTIES:
+        return
+    try:
+        data = _read(lock)
+    except OSError:  # there is none, or whoever holds it lets nobody read it: locking it tells
+        return
+    if data is None or (data and not _SIGNED.fullmatch(data)):
+        raise error(f"{lock} is no lock of derain's, and would be emptied: move it away.")
 
 
 def is_ours(lock: Path) -> bool:

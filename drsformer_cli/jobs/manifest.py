@@ -225,7 +225,7 @@ class Manifest:
         try:
             self._made_folder = not self.folder.exists()
             self.folder.mkdir(parents=True, exist_ok=True)
-            spare(self.folder / lock_name(self._part))
+            spare(self.folder / lock_name(self._part), StorageError)
             self._lock.acquire(blocking=False)
         except Timeout:
             raise self._locked_out() from None
@@ -255,7 +255,7 @@ class Manifest:
             other = path.name[len(STEM) + 1 : -len(".lock")] if path.name != LOCK_NAME else ""
             if other == self._part or (whole and other.rpartition("-of-")[2] == whole):
                 continue
-            spare(path)
+            spare(path, StorageError)
             lock = FileLock(path)
             try:
                 lock.acquire(blocking=False)

@@ -41,6 +41,11 @@ class ProcessHands:
         """Return how many workers there are to be."""
         return len(self._recipes)
 
+    @property
+    def waiting(self) -> str:
+        """Return what they may be at."""
+        return "they still load the model"
+
     def hire(self, slot: int) -> int:
         """Spawn a process."""
         here, there = self._context.Pipe()

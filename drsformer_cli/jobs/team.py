@@ -59,7 +59,7 @@ class Team:
         back, self._back = self._back, []
         return back or self._dispatcher.wait()
 
-    def end(self) -> Returned:
+    def _end(self) -> Returned:
         """End all workers; return what they had finished by then."""
         back, self._back = self._back, []
         return back + self._dispatcher.close()
@@ -68,7 +68,7 @@ class Team:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.end()
+        self._end()
 
 
 def failed(task: Task, outcome: Any, what: str = "it") -> Failed:

@@ -32,7 +32,7 @@ def deepen(
     """
     if any(new < old for new, old in zip(blocks, config.blocks, strict=True)):
         now, wanted = (",".join(map(str, levels)) for levels in (config.blocks, blocks))
-        raise UsageError(f"the model has {now} blocks, and can only be made deeper, not {wanted}")
+        raise UsageError(f"a model with {now} blocks cannot be given {wanted}: no level can have fewer")
     torch.manual_seed(seed)
     deeper = DRSformer(replace(config, blocks=blocks)).state_dict()
     for name, tensor in deeper.items():

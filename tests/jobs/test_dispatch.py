@@ -27,6 +27,7 @@ class Script:
     stillborn: bool = False
     closed: bool = False
     most_at_once: int = 0
+    waiting: str = "they think"
 
     def hire(self, slot: int) -> int:
         worker = len(self.had)
@@ -127,7 +128,7 @@ def test_a_long_wait_for_the_first_worker_is_told_once(monkeypatch: pytest.Monke
     Dispatcher(Late(1), agree=all_the_same, forget=lambda _: None).start(told.append)
     assert len(clock) == 7
     assert len(told) == 1
-    assert "no worker has begun after 30 s" in told[0]
+    assert told[0] == "no worker has begun after 30 s: they think; the work begins as soon as one has."
 
 
 class Choosy(Script):
@@ -156,6 +157,29 @@ class Mixed(Script):
         if len(self.born) == 1:
             return [Ready(self.born.popleft(), "other")]
         return super().poll(seconds)
+
+
+class Crowded(Script):
+    """The second worker is another, and tells so between two answers of the first."""
+
+    def poll(self, seconds: float) -> list[Report]:
+        if len(self.had[0]) < 2:
+            return super().poll(seconds)
+        first, second = self.had[0]
+        return [Answer(0, first.number, "done"), Ready(1, "other"), Answer(0, second.number, "done")]
+
+
+def test_what_came_back_beside_an_error_is_returned_at_the_end() -> None:
+    forgotten: list[Errand] = []
+    dispatcher = Dispatcher(Crowded(1), agree=all_the_same, forget=forgotten.append)
+    dispatcher.start(told_nothing)
+    dispatcher._hire(1)
+    for number in range(2):
+        dispatcher.give(Errand(number))
+    with pytest.raises(DeviceError, match="unlike"):
+        dispatcher.wait()
+    assert dispatcher.close() == [(Errand(0), "done"), (Errand(1), "done")]
+    assert not forgotten
 
 
 def test_workers_that_are_not_alike() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from drsformer_cli.errors import StorageError
+from drsformer_cli.errors import OutputError, StorageError
 from drsformer_cli.jobs.film_work import LOCK, Work
 from drsformer_cli.jobs.holder import EMPTIES, holder, is_ours, sign
 from drsformer_cli.jobs.manifest import Manifest
@@ -81,18 +81,37 @@ def test_an_older_filelock_gets_no_file_of_the_user_to_empty(
 ) -> None:
     monkeypatch.setattr("drsformer_cli.jobs.holder.EMPTIES", True)
     (tmp_path / ".film.mp4.derain-work").mkdir()
-    for lock, holds in (
-        (tmp_path / ".derain-manifest.lock", Manifest(tmp_path)),
-        (tmp_path / ".derain-manifest.2-of-4.lock", Manifest(tmp_path)),
-        (tmp_path / ".film.mp4.derain-work" / LOCK, Work(tmp_path / "film.mp4")),
+    for lock, holds, kind in (
+        (tmp_path / ".derain-manifest.lock", Manifest(tmp_path), StorageError),
+        (tmp_path / ".derain-manifest.2-of-4.lock", Manifest(tmp_path), StorageError),
+        (
+            tmp_path / ".film.mp4.derain-work" / LOCK,
+            Work(tmp_path / "film.mp4"),
+            OutputError,
+        ),  # it alone fails
     ):
         lock.write_text("mine")
-        with pytest.raises(StorageError, match=r"no lock of derain's, and would be"), holds:
+        with pytest.raises(kind, match=r"no lock of derain's, and would be"), holds:
             pass
         assert lock.read_text() == "mine"
         lock.unlink()
     with Manifest(tmp_path), Work(tmp_path / "film.mp4"):
         pass
+
+
+def test_a_lock_that_its_holder_lets_nobody_read_is_no_file_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where the locked bytes cannot be read."""
+
+    def unreadable(lock: Path) -> bytes:
+        raise PermissionError(13, "locked", str(lock))
+
+    with FileLock(tmp_path / ".derain-manifest.lock"):
+        monkeypatch.setattr("drsformer_cli.jobs.holder.EMPTIES", True)
+        monkeypatch.setattr("drsformer_cli.jobs.holder._read", unreadable)
+        with pytest.raises(StorageError, match="another run of derain writes into"), Manifest(tmp_path):
+            pass
 
 
 @pytest.mark.skipif(EMPTIES, reason="this filelock empties what it locks: see the test above")

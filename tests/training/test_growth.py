@@ -55,5 +55,7 @@ def test_the_seed_decides(small: DRSformer) -> None:
 
 
 def test_no_level_loses_blocks(small: DRSformer) -> None:
-    with pytest.raises(UsageError, match="has 1,1,2,1 blocks, and can only be made deeper, not 2,1,1,1"):
+    with pytest.raises(
+        UsageError, match="with 1,1,2,1 blocks cannot be given 2,1,1,1: no level can have fewer"
+    ):
         deepen(small.state_dict(), SMALL, (2, 1, 1, 1), seed=1)
