@@ -13,7 +13,7 @@ from rich.text import Text
 from drsformer_cli.cli.sums import Sums
 from drsformer_cli.cli.words import printable, sentence
 from drsformer_cli.jobs.events import Failed
-from drsformer_cli.media.discover import CONVERTIBLE, MOST_NAMED
+from drsformer_cli.media.discover import CONVERTIBLE
 
 D = TypeVar("D")
 S = TypeVar("S", bound=Sums)
@@ -36,13 +36,13 @@ class Screen(Generic[S]):
             self.line(f"derain: {failure_line(failure)}")
             self.details(failure)
 
-    def passed_over(self, entries: Sequence[tuple[str, str]]) -> None:
-        """Name what the search left out, each with its reason, with -v."""
+    def passed_over(self, entries: Sequence[tuple[str, str]], unnamed: int) -> None:
+        """Name what the search left out, each with its reason, with -v; `unnamed` are more than are named."""
         for name, reason in entries if self.verbose else ():
             kept = "; convert it to PNG, JPEG, WebP or TIFF first" if reason in CONVERTIBLE.values() else ""
             self.line(f"{name}: left out ({reason}){kept}.")
-        if self.verbose and len(entries) == MOST_NAMED:
-            self.line(f"Of those left out only the first {MOST_NAMED} are named.")
+        if self.verbose and unnamed:
+            self.line(f"Left out were {unnamed} more, which are not named.")
 
     def details(self, failure: Failed) -> None:
         """Write the traceback of a failure that nobody expected, with -v."""

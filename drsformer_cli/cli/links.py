@@ -83,6 +83,7 @@ def _tasks(order: Order, one: Source | None, folder: Path, found: Discovery) -> 
         several = discover(order.inputs)
         found.skipped.update(several.skipped)
         found.passed_over += several.passed_over
+        found.unnamed += several.unnamed
         return [task for task in _planned(order, several.sources, folder) if owns(task)]
     naming = Naming(folder, folder, order.format, order.suffix)
     return as_tasks(iter(FolderListing(walk, naming, found, root=root, owns=owns)), root)

@@ -154,7 +154,7 @@ class Session:
 
     def _end(self, display: Display, *, stopped: bool = False) -> None:
         self._count()
-        display.passed_over(self._plan.found.passed_over)
+        display.passed_over(self._plan.found.passed_over, self._plan.found.unnamed)
         if self._tally.ended or not stopped:  # the error that stopped it says all there is to say
             display.end()
             if self._truth is not None:

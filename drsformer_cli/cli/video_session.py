@@ -114,7 +114,7 @@ class FilmSession:
         self._tell_end()
 
     def _tell_end(self) -> None:
-        self._display.passed_over(self._films.passed_over)
+        self._display.passed_over(self._films.passed_over, self._films.unnamed)
         self._display.end()
 
     def _last_word(self) -> str:

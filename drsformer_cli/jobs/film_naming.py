@@ -31,11 +31,15 @@ NO_FILM = "not a film"
 
 @dataclass(frozen=True)
 class FilmTasks:
-    """The films to do, how many entries the search left out, by reason, and the first of them by name."""
+    """The films to do, how many entries the search left out, by reason, and the first of them by name.
+
+    `unnamed` counts those of them that are not named for their number.
+    """
 
     tasks: list[Task]
     left_out: Counter[str]
     passed_over: list[tuple[str, str]]
+    unnamed: int
 
 
 def find_films(inputs: Sequence[str], output: str | None) -> FilmTasks:
@@ -72,7 +76,7 @@ def find_films(inputs: Sequence[str], output: str | None) -> FilmTasks:
     else:
         tasks = _numbered(_tasks(found.sources, folder))
     refuse_shared(tasks, lambda task: task.path)
-    return FilmTasks(tasks, found.skipped, found.passed_over)
+    return FilmTasks(tasks, found.skipped, found.passed_over, found.unnamed)
 
 
 def _names_a_film(output: str) -> bool:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -215,7 +215,7 @@ def without_earlier_results(found: Discovery, output: Path | None = None) -> Dis
     names itself is taken: there, a second pass is what was asked for.
     """
     manifests: dict[Path, Manifest | None] = {}
-    kept = Discovery(skipped=found.skipped.copy(), passed_over=found.passed_over)
+    kept = replace(found, sources=[], skipped=found.skipped.copy(), passed_over=[*found.passed_over])
     for source in found.sources:
         for folder in _folders_of_results(source, output):
             if folder not in manifests:

@@ -28,7 +28,8 @@ CONVERTIBLE = {
     **dict.fromkeys(HEIC_EXTENSIONS, "HEIC"),
     **dict.fromkeys(JXL_EXTENSIONS, "JPEG XL"),
 }
-#: Entries that were passed over are told by name up to so many.
+_KINDS = frozenset(CONVERTIBLE.values())
+#: Entries that were passed over are told by name up to so many; those to be converted first, all.
 MOST_NAMED = 1000
 _MAGIC = re.compile(r"[*?[]")
 _MOST_LOOKED_AT = 10_000  # files beside a name that is not there, for the one that was meant
@@ -58,13 +59,15 @@ class Source:
 class Discovery:
     """The pictures to do, in a fixed order, and how many entries were passed over for which reason.
 
-    `passed_over` names the first of them, each with its reason. `extensions` are those of what is looked for,
-    `other` is the reason why anything else is passed over.
+    `passed_over` names the first of them, each with its reason, and `unnamed` counts those that `skip` left
+    without a name. `extensions` are those of what is looked for, `other` is the reason why anything else is
+    passed over.
     """
 
     sources: list[Source] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
+    unnamed: int = 0
     extensions: frozenset[str] = SUPPORTED_EXTENSIONS
     other: str = NO_PICTURE
 
@@ -78,9 +81,12 @@ class Discovery:
 
     def skip(self, path: Path | str, reason: str) -> None:
         """Pass over an entry."""
+        to_convert = sum(self.skipped[kind] for kind in _KINDS)
         self.skipped[reason] += 1
-        if len(self.passed_over) < MOST_NAMED:
+        if reason in _KINDS or len(self.passed_over) - to_convert < MOST_NAMED:
             self.passed_over.append((str(path), reason))
+        else:
+            self.unnamed += 1
 
 
 def discover(

@@ -18,7 +18,7 @@ from drsformer_cli.cli.words import duration, number, printable
 from drsformer_cli.jobs.events import Done, Event, Failed, Skipped, Started
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.record import Input, Record, Result
-from drsformer_cli.media.discover import Source
+from drsformer_cli.media.discover import MOST_NAMED, Source
 
 
 def task(name: str) -> Task:
@@ -193,3 +193,18 @@ def test_the_live_line_says_more_when_asked() -> None:
     assert "a.png: 30.00 dB" in shown
     assert "a.png: tile [1000, 2000], whole True" in shown
     assert "b.png: done before" in shown
+
+
+def test_what_was_left_out_is_named_and_the_rest_counted() -> None:
+    def shown(unnamed: int, *, verbose: bool = True) -> str:
+        display = PlainDisplay(console(), Tally(0, {}, Counter()), verbose=verbose)
+        entries = [(f"{number}.txt", "not a picture") for number in range(MOST_NAMED - 1)]
+        display.passed_over([*entries, ("a.nef", "camera raw")], unnamed)
+        assert isinstance(display.console.file, io.StringIO)
+        return display.console.file.getvalue()
+
+    exactly = shown(0)
+    assert exactly.count("\n") == MOST_NAMED
+    assert exactly.endswith("a.nef: left out (camera raw); convert it to PNG, JPEG, WebP or TIFF first.\n")
+    assert shown(3) == exactly + "Left out were 3 more, which are not named.\n"
+    assert shown(3, verbose=False) == ""

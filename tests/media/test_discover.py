@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsformer_cli.errors import UsageError
-from drsformer_cli.media.discover import MOST_NAMED, Source, discover, natural
+from drsformer_cli.media.discover import MOST_NAMED, Discovery, Source, discover, natural
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="names that Windows does not allow")
 
@@ -84,7 +84,19 @@ def test_names_are_kept_of_the_first_that_are_passed_over(tmp_path: Path) -> Non
     make(tmp_path, *(f"{number}.txt" for number in range(MOST_NAMED + 2)))
     found = discover([str(tmp_path)])
     assert found.skipped == {"not a picture": MOST_NAMED + 2}
-    assert len(found.passed_over) == MOST_NAMED
+    assert (len(found.passed_over), found.unnamed) == (MOST_NAMED, 2)
+
+
+def test_what_has_to_be_converted_is_always_named() -> None:
+    found = Discovery()
+    for number in range(MOST_NAMED):
+        found.skip(f"{number}.xmp", found.reason_against(Path(f"{number}.xmp")))
+        found.skip(f"{number}.NEF", found.reason_against(Path(f"{number}.NEF")))
+    assert (len(found.passed_over), found.unnamed) == (2 * MOST_NAMED, 0)
+    found.skip("more.xmp", "not a picture")
+    found.skip("last.heic", "HEIC")
+    assert found.passed_over[-1] == ("last.heic", "HEIC")
+    assert (len(found.passed_over), found.unnamed) == (2 * MOST_NAMED + 1, 1)
 
 
 def test_the_output_folder_is_never_read(tmp_path: Path) -> None:
