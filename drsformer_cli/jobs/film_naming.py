@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from drsformer_cli.errors import StorageError, UsageError
+from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.manifest import Manifest
 from drsformer_cli.jobs.naming import (
     Task,
@@ -20,7 +20,7 @@ from drsformer_cli.jobs.naming import (
     refuse_shared,
     single_task,
 )
-from drsformer_cli.jobs.resume import refuse_pictures_inside, without_earlier_results
+from drsformer_cli.jobs.resume import manifest_in, refuse_pictures_inside, without_earlier_results
 from drsformer_cli.media.discover import OUTPUT, Discovery, Source, discover
 from drsformer_cli.media.video import FILM_EXTENSIONS
 from drsformer_cli.media.video_codec import CONTAINERS
@@ -68,7 +68,8 @@ def find_films(inputs: Sequence[str], output: str | None) -> FilmTasks:
     found = discover(
         inputs, exclude=_output_folders(inputs, output), extensions=FILM_EXTENSIONS, other=NO_FILM
     )
-    found = _without_results_beside(without_earlier_results(found, folder))
+    manifests: dict[Path, Manifest | None] = {}
+    found = _without_results_beside(without_earlier_results(found, folder, manifests), manifests)
     if one and output is not None:
         if len(found.sources) != 1 or not found.sources[0].named:
             raise UsageError(f"-o {output} is one film, but the input is not: name a folder instead.")
@@ -98,23 +99,19 @@ def _output_folders(inputs: Sequence[str], output: str | None) -> list[Path]:
     return kept_out(folders, places)
 
 
-def _without_results_beside(found: Discovery) -> Discovery:
+def _without_results_beside(found: Discovery, manifests: dict[Path, Manifest | None]) -> Discovery:
     """Leave out results that stand beside their sources, where a pattern or a folder brought both."""
     if len(found.sources) < 2:
         return found
     kept = dataclasses.replace(found, sources=[])
-    manifests: dict[Path, Manifest | None] = {}
     for source in found.sources:
         assert source.path is not None
         path = absolute(source.path)
         if path.parent not in manifests:
-            try:
-                manifests[path.parent] = Manifest.load(path.parent)
-            except StorageError:
-                manifests[path.parent] = None
+            manifests[path.parent] = manifest_in(path.parent, kept)
         manifest = manifests[path.parent]
         if path.stem.endswith(SUFFIX) and manifest is not None and manifest.record(path.name) is not None:
-            kept.skipped[OUTPUT] += 1
+            kept.skip(source.path, OUTPUT)
         else:
             kept.sources.append(source)
     return kept

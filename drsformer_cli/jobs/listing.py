@@ -170,9 +170,9 @@ class FolderListing:
             yield from together.pop(name)
 
     def _is_result(self, path: Path, visit: _Visit) -> bool:
-        """Tell whether a file is the result of an earlier run, and count it."""
+        """Tell whether a file is the result of an earlier run, and then pass it over."""
         if any(is_result(path, manifest) for manifest in visit.manifests):
-            self._found.skipped[OUTPUT] += 1
+            self._found.skip(path, OUTPUT)
             return True
         return False
 

@@ -207,14 +207,16 @@ def refuse_pictures_inside(root: Path, folder: Path, found: Discovery | None = N
             )
 
 
-def without_earlier_results(found: Discovery, output: Path | None = None) -> Discovery:
+def without_earlier_results(
+    found: Discovery, output: Path | None = None, manifests: dict[Path, Manifest | None] | None = None
+) -> Discovery:
     """Leave out files that an earlier run wrote and nobody changed since, as the manifests beside them say.
 
     That is done for what was found by walking, or by a pattern, in folders below the one where the search
     began; and for all files in `output`, the folder this run writes to. A folder of results that the user
-    names itself is taken: there, a second pass is what was asked for.
+    names itself is taken: there, a second pass is what was asked for. `manifests` keeps those looked into.
     """
-    manifests: dict[Path, Manifest | None] = {}
+    manifests = {} if manifests is None else manifests
     kept = replace(found, sources=[], skipped=found.skipped.copy(), passed_over=[*found.passed_over])
     for source in found.sources:
         for folder in _folders_of_results(source, output):
@@ -222,7 +224,7 @@ def without_earlier_results(found: Discovery, output: Path | None = None) -> Dis
                 manifests[folder] = manifest_in(folder, kept)
             manifest = manifests[folder]
             if manifest is not None and source.path is not None and is_result(source.path, manifest):
-                kept.skipped[OUTPUT] += 1
+                kept.skip(source.path, OUTPUT)
                 break
         else:
             kept.sources.append(source)
@@ -244,11 +246,11 @@ def _folders_of_results(source: Source, output: Path | None) -> list[Path]:
 
 
 def manifest_in(folder: Path, found: Discovery) -> Manifest | None:
-    """Return the manifest of a folder to look at; None for one that cannot be read, which is counted."""
+    """Return the manifest of a folder to look at; None for one that cannot be read, which is passed over."""
     try:
         return Manifest.load(folder)
     except (StorageError, OSError):  # it may be anybody's: what stands beside it is done all the same
-        found.skipped[BAD_MANIFEST] += 1
+        found.skip(folder / f"{STEM}*.jsonl", BAD_MANIFEST)  # a shard's, perhaps
         return None
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from drsformer_cli.errors import UsageError
 from drsformer_cli.jobs.film_naming import NO_FILM, find_films
-from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
+from drsformer_cli.jobs.manifest import FILE_NAME, STEM, Manifest
 from drsformer_cli.jobs.record import Input, Record, Result
+from drsformer_cli.jobs.resume import BAD_MANIFEST
 
 
 @pytest.fixture(autouse=True)
@@ -95,10 +96,21 @@ def test_results_beside_their_sources_are_left_out(here: Path) -> None:
     found = find_films(["*.mp4"], None)
     assert [task.name for task in found.tasks] == ["a.mp4", "b_derained.mp4"]
     assert found.left_out["output folder"] == 1
+    assert ("a_derained.mp4", "output folder") in found.passed_over
     assert [task.name for task in find_films(["a_derained.mp4"], None).tasks] == ["a_derained.mp4"]
     (here / FILE_NAME).unlink()
     (here / FILE_NAME).mkdir()  # one that cannot be read says nothing
-    assert len(find_films(["*.mp4"], None).tasks) == 3
+    found = find_films(["*.mp4"], None)
+    assert (len(found.tasks), found.left_out) == (3, {BAD_MANIFEST: 1})
+    assert [reason for _, reason in found.passed_over] == [BAD_MANIFEST]
+
+
+def test_a_bad_manifest_is_counted_once(here: Path) -> None:
+    (here / "in" / "deep" / FILE_NAME).mkdir(parents=True)
+    (here / "in" / "deep" / "d.mp4").write_bytes(b"x")
+    found = find_films(["in"], "out")
+    assert found.left_out[BAD_MANIFEST] == 1
+    assert (str(here / "in" / "deep" / f"{STEM}*.jsonl"), BAD_MANIFEST) in found.passed_over
 
 
 def test_names_that_became_matroskas_are_numbered(here: Path) -> None:

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,8 @@ def test_each_result_of_an_earlier_run_is_counted(tmp_path: Path) -> None:
     tasks = lazily(root, tmp_path / "out", counted)
     assert [task.output.as_posix() for task in tasks] == ["sub/a.png", "sub/b.png", "sub/deep/c.png"]
     assert counted.skipped == {"output folder": 3, "hidden": 1, "link to a picture found anyway": 1}
+    assert Counter(reason for _, reason in counted.passed_over) == counted.skipped
+    assert (str(root / "made" / "a.png"), "output folder") in counted.passed_over
 
 
 def test_results_that_lie_in_the_folder_that_is_named(tmp_path: Path) -> None:

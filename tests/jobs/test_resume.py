@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from drsformer_cli.errors import OutputError
-from drsformer_cli.jobs.manifest import FILE_NAME, Manifest
+from drsformer_cli.jobs.manifest import FILE_NAME, STEM, Manifest
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import (
@@ -267,6 +267,8 @@ def test_results_of_earlier_runs_are_not_read_by_walking(done: Place, tmp_path: 
     kept = without_earlier_results(found)
     assert [source.relative.as_posix() for source in kept.sources] == ["in/a.png", "out/mine.png"]
     assert kept.skipped == Counter({"hidden": 2, "output folder": 1})
+    assert kept.passed_over == [(str(tmp_path / "out" / "a.png"), "output folder")]
+    assert found.passed_over == []
     named = Discovery(walked(tmp_path / "out", "a.png"), Counter())
     assert without_earlier_results(named).sources == named.sources
 
@@ -318,6 +320,7 @@ def test_a_manifest_in_an_input_folder_is_not_trusted(done: Place, tmp_path: Pat
     kept = without_earlier_results(found)
     assert kept.sources == found.sources
     assert kept.skipped == Counter({BAD_MANIFEST: 1})
+    assert kept.passed_over == [(str(manifest.with_name(f"{STEM}*.jsonl")), BAD_MANIFEST)]
     if hasattr(os, "mkfifo"):
         manifest.rmdir()
         os.mkfifo(manifest)
