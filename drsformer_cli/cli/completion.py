@@ -15,12 +15,13 @@ Completer = Callable[[str], list[str]]
 
 def model_names(incomplete: str) -> list[str]:
     """Return the models' names that begin so: those of the catalogue, and those that were imported."""
-    from drsformer_cli.weights import Store, catalog
+    from drsformer_cli.weights import Store, all_names, catalog
 
     names: list[str] = []
     with suppress(DerainError, OSError):  # the command tells of what cannot be read
-        names += catalog()
-        names += [name for name in Store().names() if name not in names]
+        known = catalog()
+        names = list(known)  # all there is to offer where the cache cannot be read
+        names = all_names(Store(), known)
     return [name for name in names if name.startswith(incomplete)]
 
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drsformer_cli.cli import completion
-from drsformer_cli.cli.options import DeviceOption, Precision, QuietOption, VerboseOption, parse_device
+from drsformer_cli.cli.options import (
+    DeviceOption,
+    Precision,
+    QuietOption,
+    VerboseOption,
+    parse_device,
+    refuse_contradiction,
+)
 from drsformer_cli.cli.words import duration, printable
 from drsformer_cli.errors import UsageError
 
@@ -112,8 +119,7 @@ def train(
       derain train photos/ --from runs/mine/model.safetensors --blocks 1,3,4,4 -o runs/deeper
       derain photos-with-rain/ -m runs/mine/model.safetensors
     """
-    if quiet and verbose:
-        raise UsageError("-q and -v contradict each other: leave one of them out.")
+    refuse_contradiction(quiet=quiet, verbose=verbose)
     _check(photographs, minutes, rate, precision, samples, beside)
     from drsformer_cli.restore.device import choose_device
     from drsformer_cli.training.recipe import read_recipe

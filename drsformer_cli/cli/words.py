@@ -27,8 +27,9 @@ def say(text: str) -> None:
 
 def left_out(reasons: Counter[str]) -> list[str]:
     """Return in words how many were passed over for which reason, as one part of a sentence; [] if none."""
-    words = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return [f"{reasons.total()} left out ({words})"] if reasons else []
+    from drsformer_cli.media.discover import reasons_of
+
+    return [f"{reasons.total()} left out ({reasons_of(reasons)})"] if reasons else []
 
 
 def number(value: float) -> str:

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
@@ -87,6 +87,11 @@ class Discovery:
             self.passed_over.append((str(path), reason))
         else:
             self.unnamed += 1
+
+
+def reasons_of(skipped: Mapping[str, int]) -> str:
+    """Say how many were passed over for which reason, as one part of a sentence."""
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
 
 
 def discover(

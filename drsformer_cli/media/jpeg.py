@@ -124,7 +124,7 @@ def _note_companions(behind: bytes, segments: list[Segment], picture: Picture) -
     elif several and b"\xff\xd8\xff" in behind:
         picture.note("further pictures in the file (MPF) dropped")
     elif b"MotionPhoto" in packets or b"MicroVideo" in packets:
-        picture.note("motion photo dropped")
+        picture.note(metadata.MOTION_PHOTO)
     elif behind.strip(b"\x00\xff"):
         picture.note(metadata.BEHIND)
 

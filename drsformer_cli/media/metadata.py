@@ -5,7 +5,7 @@ from __future__ import annotations
 from drsformer_cli.media import exif, xmp
 from drsformer_cli.media.picture import Picture
 
-THUMBNAIL, GAIN_MAP = xmp.THUMBNAIL, xmp.GAIN_MAP
+THUMBNAIL, GAIN_MAP, MOTION_PHOTO = xmp.THUMBNAIL, xmp.GAIN_MAP, xmp.MOTION_PHOTO
 BEHIND = "data behind the end of the picture dropped"
 MAKER_NOTE = "the maker note in EXIF was moved, and some programs may no longer read it"
 CREDENTIALS = "content credentials dropped, for they sign the picture before restoration"

@@ -14,13 +14,14 @@ _BASIC = (b"http://ns.adobe.com/xap/1.0/",)
 _EXTENDED = (b"http://ns.adobe.com/xmp/note/",)
 #: What is noted of what goes.
 GAIN_MAP, THUMBNAIL = "gain map dropped", "embedded thumbnail dropped"
+MOTION_PHOTO = "motion photo dropped"
 _ANY = rb"[\w.-]+"
 _MOST_PREFIXES = 8  # for one namespace; more are an attack on the time it takes
 
 _RULES: tuple[tuple[tuple[bytes, ...], bytes, str], ...] = (
     (_GAIN_MAP_SPACES, _ANY, GAIN_MAP),
     (_CONTAINER, _ANY, ""),
-    (_CAMERA, rb"(?:MicroVideo|MotionPhoto)\w*", "motion photo dropped"),
+    (_CAMERA, rb"(?:MicroVideo|MotionPhoto)\w*", MOTION_PHOTO),
     (_PICTURE, _ANY, "embedded original picture dropped"),
     (_BASIC, rb"Thumbnails", THUMBNAIL),
 )

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from drsformer_cli.errors import UsageError
-from drsformer_cli.media.discover import HIDDEN, Discovery, Source, discover
+from drsformer_cli.media.discover import HIDDEN, Discovery, Source, discover, reasons_of
 from drsformer_cli.media.files import NOTES
 from drsformer_cli.media.remote import is_url, local
 from drsformer_cli.quality.judge import Pair
@@ -84,11 +84,6 @@ def _search(name: str, option: str, work: Work) -> Sequence[Source]:
     found.skipped[HIDDEN] -= own  # derain's notes beside its results
     work.left_out.update(+found.skipped)
     return found.sources
-
-
-def reasons_of(left_out: Mapping[str, int]) -> str:
-    """Say how many were passed over for which reason."""
-    return ", ".join(f"{count} {why}" for why, count in sorted(left_out.items()))
 
 
 def names_of(sources: Iterable[Source]) -> dict[PurePath, Path]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from drsformer_cli.errors import OutputError, SetupError, StorageError, UnsupportedError, UsageError
-from drsformer_cli.media import video, video_codec, video_frames, video_tool
+from drsformer_cli.media import video, video_codec, video_tool
 from drsformer_cli.media.remux import make_gif
 from drsformer_cli.media.video import Colour, Film, end_tag, probe
 from drsformer_cli.media.video_codec import check_options, choose
@@ -192,10 +192,10 @@ def test_what_lies_beside_the_pictures_is_told_of() -> None:
 
 def test_a_read_error_is_told_with_its_file() -> None:
     with pytest.raises(OSError, match="Input/output error") as caught:
-        video_frames.raise_fault(OSError(errno.EIO, "Input/output error"), Path("a.mp4"))
+        video_tool.raise_fault(OSError(errno.EIO, "Input/output error"), Path("a.mp4"))
     assert caught.value.filename == "a.mp4"
-    video_frames.raise_fault(ValueError("no end"), Path("a.mp4"))
-    video_frames.raise_fault(OSError(-541478725, "End of file"), Path("a.mp4"))
+    video_tool.raise_fault(ValueError("no end"), Path("a.mp4"))
+    video_tool.raise_fault(OSError(-541478725, "End of file"), Path("a.mp4"))
 
 
 def test_the_tool_says_the_last_of_what_went_wrong(tmp_path: Path) -> None:
