@@ -11,8 +11,7 @@ from PIL import BmpImagePlugin
 from drsformer_cli.errors import UnsupportedError
 from drsformer_cli.media.guard import check_size, open_plugin
 from drsformer_cli.media.picture import Order, Picture
-from drsformer_cli.media.pixels import split
-from drsformer_cli.media.sniff import BILEVEL
+from drsformer_cli.media.pixels import IS_BILEVEL, split
 
 _METRE = 39.37007874  # inches
 _V4_TAIL, _V5_SIZE = 56, 124  # where the colour space begins in a header; the longest header
@@ -33,7 +32,7 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
     image = open_plugin(BmpImagePlugin.BmpImageFile, data)
     check_size(picture.name, *image.size, 1, max_pixels)
     if image.mode == "1":
-        raise UnsupportedError(f"{picture.name} {BILEVEL}")
+        raise UnsupportedError(f"{picture.name} {IS_BILEVEL}")
     frame, layer = split(np.asarray(image.convert("RGB") if image.mode == "P" else image))
     picture.frames, picture.layers = [frame], [layer]
     picture.carried = carried = _carry(data)

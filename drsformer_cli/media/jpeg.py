@@ -14,8 +14,7 @@ from drsformer_cli.media import exif, jpeg_segments, metadata
 from drsformer_cli.media.guard import check_size, open_plugin
 from drsformer_cli.media.jpeg_segments import APP0, APP14, Frame, Segment
 from drsformer_cli.media.picture import Order, Picture
-from drsformer_cli.media.pixels import split
-from drsformer_cli.media.sniff import CMYK
+from drsformer_cli.media.pixels import IS_CMYK, split
 from drsformer_cli.media.xmp import has_gain_map
 
 DEFAULT_QUALITY = 95
@@ -106,7 +105,7 @@ def _encode(image: Image.Image, options: dict[str, Any], progressive: bool, pict
 
 def _check(frame: Frame, name: str) -> None:
     if len(frame.components) == 4:
-        raise UnsupportedError(f"{name} {CMYK}")
+        raise UnsupportedError(f"{name} {IS_CMYK}")
     if frame.precision != 8:
         raise UnsupportedError(
             f"{name} is a JPEG of {frame.precision} bits, which cannot be kept; convert it to 16-bit PNG."

@@ -14,8 +14,7 @@ from drsformer_cli.media import exif, metadata
 from drsformer_cli.media.boxes import Box, read_boxes, write_box, write_boxes
 from drsformer_cli.media.guard import check_size, open_plugin
 from drsformer_cli.media.picture import Array, Order, Picture
-from drsformer_cli.media.pixels import split
-from drsformer_cli.media.sniff import BILEVEL, CMYK
+from drsformer_cli.media.pixels import IS_BILEVEL, IS_CMYK, split
 
 _KEPT = (b"uuid", b"xml ", b"uinf", b"asoc", b"lbl ")
 _CMYK_SPACES, _RGB_SPACES, _GREY_SPACES = (12, 13), (16, 20, 21), (17,)
@@ -100,13 +99,13 @@ def _check(depths: list[int], colour: bytes | None, name: str) -> None:
         )
     bits = max(depth + 1 for depth in depths)
     if bits == 1:
-        raise UnsupportedError(f"{name} {BILEVEL}")
+        raise UnsupportedError(f"{name} {IS_BILEVEL}")
     if bits != 8 and not (bits == 16 and len(depths) == 1):
         raise UnsupportedError(
             f"{name} is a JPEG 2000 of {bits} bits, which cannot be kept; convert it to 16-bit TIFF first."
         )
     if colour is not None and colour[:1] == b"\x01" and int.from_bytes(colour[3:7], "big") in _CMYK_SPACES:
-        raise UnsupportedError(f"{name} {CMYK}")
+        raise UnsupportedError(f"{name} {IS_CMYK}")
 
 
 def _is_irreversible(codestream: bytes) -> bool:

@@ -11,8 +11,7 @@ from drsformer_cli.errors import UnreadableError, UnsupportedError
 from drsformer_cli.media import metadata
 from drsformer_cli.media.guard import check_size
 from drsformer_cli.media.picture import Array, Order, Picture
-from drsformer_cli.media.pixels import split
-from drsformer_cli.media.sniff import BILEVEL
+from drsformer_cli.media.pixels import IS_BILEVEL, split
 
 _BITMAPS = (b"P1", b"P4")
 _TOKEN = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+(\d+)")
@@ -32,7 +31,7 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
     """Decode a PPM or PGM file into `picture`; values are stretched to the whole of 8 or 16 bits."""
     name, kind = picture.name, data[:2]
     if kind in _BITMAPS:
-        raise UnsupportedError(f"{name} {BILEVEL}")
+        raise UnsupportedError(f"{name} {IS_BILEVEL}")
     fields: list[int] = []
     at = 2
     for _ in range(3):

@@ -9,6 +9,12 @@ import numpy as np
 
 from drsformer_cli.media.picture import Array, Layer
 
+#: How files are refused for their pixels, in whichever format they come.
+IS_BILEVEL = (
+    "has one bit a pixel, with nothing between black and white to restore; convert it to greyscale first."
+)
+IS_CMYK = "is a CMYK picture; convert it to RGB first."
+
 _INVERSE = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 
 

@@ -13,7 +13,7 @@ from drsformer_cli.errors import UnreadableError, UnsupportedError
 from drsformer_cli.media import apng, exif, metadata
 from drsformer_cli.media.guard import check_size, open_plugin, opencv
 from drsformer_cli.media.picture import Array, Metadata, Order, Picture
-from drsformer_cli.media.pixels import split
+from drsformer_cli.media.pixels import IS_BILEVEL, split
 from drsformer_cli.media.png_chunks import (
     CHANNELS,
     GREY,
@@ -35,7 +35,6 @@ from drsformer_cli.media.png_chunks import (
     write_raw_profile,
     write_xmp,
 )
-from drsformer_cli.media.sniff import BILEVEL
 
 _INCH = 0.0254  # metres
 _LEVEL = 4  # of compression: half the time of the usual 6, for files about 1 % larger
@@ -57,7 +56,7 @@ def read(data: bytes, picture: Picture, max_pixels: int) -> None:
     chunks, trailing = read_chunks(data, name)
     header = read_ihdr(chunks, name)
     if header.depth == 1 and header.colour == GREY:
-        raise UnsupportedError(f"{name} {BILEVEL}")
+        raise UnsupportedError(f"{name} {IS_BILEVEL}")
     check_size(name, header.width, header.height, 1, max_pixels)
     _read_metadata(chunks, picture)
     if trailing:

@@ -15,12 +15,6 @@ HEIC_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})
 JXL_EXTENSIONS = frozenset({".jxl"})
 TGA_EXTENSIONS = frozenset({".tga", ".vda", ".icb", ".vst"})
 
-#: Pixels that are refused in whichever format they come.
-BILEVEL = (
-    "has one bit a pixel, with nothing between black and white to restore; convert it to greyscale first."
-)
-CMYK = "is a CMYK picture; convert it to RGB first."
-
 #: How a Targa file may end; all other kinds show at their start.
 TGA_MARK = b"TRUEVISION-XFILE.\x00"
 

@@ -12,8 +12,8 @@ from PIL import Image, QoiImagePlugin, TgaImagePlugin
 from drsformer_cli.errors import UnsupportedError
 from drsformer_cli.media.guard import check_size, open_plugin
 from drsformer_cli.media.picture import Order, Picture
-from drsformer_cli.media.pixels import split
-from drsformer_cli.media.sniff import BILEVEL, TGA_MARK
+from drsformer_cli.media.pixels import IS_BILEVEL, split
+from drsformer_cli.media.sniff import TGA_MARK
 
 
 @dataclass
@@ -35,7 +35,7 @@ def read_targa(data: bytes, picture: Picture, max_pixels: int) -> None:
     image = open_plugin(TgaImagePlugin.TgaImageFile, data)
     check_size(picture.name, *image.size, 1, max_pixels)
     if image.mode == "1":
-        raise UnsupportedError(f"{picture.name} {BILEVEL}")
+        raise UnsupportedError(f"{picture.name} {IS_BILEVEL}")
     options = {"compression": image.info.get("compression"), "orientation": image.info.get("orientation", -1)}
     if "id_section" in image.info:
         options["id_section"] = image.info["id_section"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from drsformer_cli.errors import UnreadableError, UnsupportedError
-from drsformer_cli.media import sniff
 from drsformer_cli.media.ifd import SUBFILES, Directory, Layout, numbers, read_directory, read_header
+from drsformer_cli.media.pixels import IS_BILEVEL, IS_CMYK
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR = range(7)
 NONE, LZW, OLD_JPEG, JPEG, DEFLATE, PACKBITS, OLD_DEFLATE, LZMA = 1, 5, 6, 7, 8, 32773, 32946, 34925
@@ -134,13 +134,13 @@ def check(shape: Shape, name: str) -> None:
 
 def _reason(shape: Shape) -> str:
     if shape.photometric == CMYK:
-        return sniff.CMYK
+        return IS_CMYK
     if shape.photometric in _LAB:
         return "is a Lab picture; convert it to RGB first."
     if shape.photometric not in _COLOURS:
         return f"has pixels that are neither grey nor RGB ({shape.photometric}); convert it to RGB first."
     if shape.bits == 1 and shape.photometric != PALETTE:
-        return sniff.BILEVEL
+        return IS_BILEVEL
     if shape.photometric == YCBCR and shape.compression != JPEG:
         return "stores YCbCr without new-style JPEG compression; convert it to RGB first."
     if shape.compression == OLD_JPEG:

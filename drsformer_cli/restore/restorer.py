@@ -23,15 +23,7 @@ from drsformer_cli.restore.device import (
     limit_threads,
     memory_limit,
 )
-from drsformer_cli.restore.plan import (
-    LEAST_TILE,
-    OVERLAP,
-    Needs,
-    Plan,
-    check_tile,
-    make_plan,
-    padded,
-)
+from drsformer_cli.restore.plan import LEAST_TILE, OVERLAP, Needs, Plan, check_tile, make_plan, padded
 from drsformer_cli.restore.tiles import restore_tiled
 
 #: Largest value of each dtype a picture may have; floats are in [0, 1].
