@@ -169,9 +169,10 @@ class Work:
     def _lines(self) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = []
         try:
-            if not _is_plain(self.folder / MANIFEST):
+            path = self.folder / MANIFEST
+            if not _is_plain(path) and not path.is_dir():  # of a folder, reading tells
                 return lines
-            text = (self.folder / MANIFEST).read_bytes()
+            text = path.read_bytes()
         except FileNotFoundError:
             return lines
         except OSError as error:
