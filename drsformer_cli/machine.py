@@ -6,7 +6,8 @@ import ctypes
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,25 @@ def limit_after(plan: Mapping[str, Any], own: int) -> int:
     """Return the memory limit in bytes of an earlier plan; `own` if that is less, or the plan tells none."""
     limit = plan.get("limit")
     return min(limit, own) if isinstance(limit, int) and limit > 0 else own
+
+
+@contextmanager
+def ordinary_priority() -> Iterator[None]:
+    """Take back the real-time priority that a library gives itself and its caller in this block.
+
+    SVT-AV1 does so where it may, as root on Linux: nothing else on that processor would run beside it.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # Linux and some Unixes alone
+        yield
+        return
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            for thread in Path("/proc/self/task").iterdir():
+                with suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.sched_setscheduler(int(thread.name), policy, param)
 
 
 def keep_memory() -> None:

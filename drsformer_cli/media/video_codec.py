@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 
+from drsformer_cli import machine
 from drsformer_cli.errors import UnsupportedError, UsageError
 from drsformer_cli.media.video import Film
 from drsformer_cli.media.video_pixels import HD_LINES, Pixels
@@ -131,7 +132,8 @@ def _try(film: Film, encoding: Encoding) -> None:
         context: Any = av.CodecContext.create(encoding.library, "w")
         context.options = dict(encoding.options)
         prepare(context, film, encoding)
-        context.open()
+        with machine.ordinary_priority():
+            context.open()
     except av.error.FFmpegError:
         raise UnsupportedError(
             f"{film.path}: {encoding.library} does not take {encoding.pixels} pictures of {film.width} x "

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 
+from drsformer_cli import machine
 from drsformer_cli.media.video import Film
 from drsformer_cli.media.video_codec import Encoding, prepare
 
@@ -41,7 +42,9 @@ class Segment:
         frame.pts = pts - self._first
         frame.time_base = self._stream.codec_context.time_base
         self._numbers[frame.pts] = len(self._numbers)
-        self._write(self._stream.encode(frame))
+        with machine.ordinary_priority():  # the first picture opens the encoder
+            packets = self._stream.encode(frame)
+        self._write(packets)
 
     def finish(self) -> bytes:
         """End the sequence; return the file."""

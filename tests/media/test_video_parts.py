@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import pytest
 
 from drsformer_cli.errors import OutputError, SetupError, StorageError, UnsupportedError, UsageError
@@ -21,6 +22,7 @@ from drsformer_cli.media.video_compare import compare_gif
 from drsformer_cli.media.video_frames import Ending
 from drsformer_cli.media.video_join import Part, join
 from drsformer_cli.media.video_pixels import Pixels
+from drsformer_cli.media.video_segment import Segment
 from tests.media.clips import film
 
 
@@ -260,3 +262,16 @@ def test_a_join_that_finds_no_room_says_so(tmp_path: Path) -> None:
     target = tmp_path / "nowhere" / "b.mp4"
     with pytest.raises(StorageError, match=r"b\.mp4 could not be written \(No such file or directory\)"):
         join([part], target, vessel="mp4", time_base=Fraction(1, 12800), last=512)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no such priorities")
+def test_no_encoder_keeps_a_priority_of_its_own(plain: Film) -> None:
+    """SVT-AV1 takes a real-time one where it may, as root: then nothing else would run beside it."""
+    before = os.sched_getscheduler(0)
+    encoding = choose(plain, Pixels(plain), "matroska", codec="av1")
+    assert encoding.library == "libsvtav1"
+    segment = Segment(plain, encoding)
+    segment.add(av.VideoFrame(plain.width, plain.height, encoding.pixels), 0)
+    threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+    assert {os.sched_getscheduler(thread) for thread in threads} == {before}
+    assert segment.finish()
