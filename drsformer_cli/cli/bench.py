@@ -64,6 +64,7 @@ class Case:
         device_peak: most memory that it held on a GPU; None on a CPU.
         fits: whether it fits in memory; else it was not tried.
         problem: why there are no figures; empty if there are.
+        details: all that its process said about that.
     """
 
     precision: str
@@ -75,6 +76,7 @@ class Case:
     device_peak: int | None = None
     fits: bool = True
     problem: str = ""
+    details: str = ""
 
     @property
     def way(self) -> str:
@@ -91,7 +93,7 @@ def bench(
     memory: options.MemoryOption = None,
     repeat: RepeatOption = 3,
     json_lines: options.JsonOption = False,
-    _verbose: options.DetailsOption = False,
+    verbose: options.DetailsOption = False,
 ) -> None:
     """Measure a model on this machine: speed and peak memory of each precision, whole and in tiles.
 
@@ -132,7 +134,7 @@ def bench(
             typer.echo(json.dumps({"type": "case", **asdict(case)}))
         typer.echo(json.dumps({"type": "auto", **choice}))
     else:
-        show(cases, choice, pixels.shape[1], pixels.shape[0])
+        show(cases, choice, pixels.shape[1], pixels.shape[0], verbose=verbose)
     if any(case.problem and case.fits for case in cases):
         raise typer.Exit(1)
 
@@ -221,7 +223,8 @@ def run_case(case: Case, file: Path, chosen: options.ModelOptions, device: str, 
     except OSError as error:
         raise SetupError(f"no process can be started to measure in: {error.strerror or error}.") from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        case.details = done.stderr.decode("utf-8", "replace").strip()
+        said = case.details.rpartition("\n")[2]
         killed = "the system ended it, most likely for want of memory"
         case.problem = killed if done.returncode in (-9, 137) else said or f"ended with {done.returncode}"
         return
@@ -249,8 +252,8 @@ def what_auto_chooses(restorer: Restorer, height: int, width: int) -> dict[str, 
     return {**plan, "why_tile": way, "why_precision": why}
 
 
-def show(cases: list[Case], choice: dict[str, Any], width: int, height: int) -> None:
-    """Print a table, and below it what `auto` would choose."""
+def show(cases: list[Case], choice: dict[str, Any], width: int, height: int, *, verbose: bool) -> None:
+    """Print a table, and below it what `auto` would choose; `verbose` adds all that failed cases said."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -267,6 +270,8 @@ def show(cases: list[Case], choice: dict[str, Any], width: int, height: int) -> 
     for case in cases:
         if case.problem:
             console.print(Text(f"{case.precision}, {case.way}: {printable(case.problem)}"), soft_wrap=True)
+            for line in case.details.split("\n") if verbose and case.details else ():
+                console.print(Text(f"  {printable(line)}"), soft_wrap=True)
     console.print(Text(f"auto: {choice['precision']}: {choice['why_precision']}"), soft_wrap=True)
     console.print(Text(f"auto: {choice['why_tile']}"), soft_wrap=True)
 

@@ -63,8 +63,8 @@ class FilmJob:
         plan, terms = self.plan, self._terms
         source = identity_of(plan.film.path, earlier.get("input"))
         head = plan.head(source, terms.settings, terms.describe(*plan.film.upright))
-        ways = earlier.get("plan")  # anybody may have edited it
-        if earlier.get("settings") == head["settings"] and isinstance(ways, dict) and ways != head["plan"]:
+        ways = earlier.get("plan")
+        if ways and earlier.get("settings") == head["settings"] and ways != head["plan"]:
             terms.go_on_as(ways)
             head = plan.head(source, terms.settings, terms.describe(*plan.film.upright))
         return head

@@ -97,6 +97,22 @@ def test_a_case_that_fails_is_told_and_the_others_go_on(
     assert outcome.status == 1
     assert outcome.out.count(problem) == 4
     assert "auto: " in outcome.out
+    assert "warning" not in outcome.out
+
+
+def test_v_tells_all_that_a_failed_case_said(
+    derain: Command, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = b"Traceback (most recent call last):\n  File x.py\nTypeError: no such thing\n"
+    failed = subprocess.CompletedProcess([sys.executable], 1, b"", trace)
+    monkeypatch.setattr(bench.subprocess, "run", lambda *words, **keywords: failed)
+    outcome = derain("bench", "-m", tiny, "--size", "72x72", "--device", "cpu", "--tile", "off", "-v")
+    assert outcome.status == 1
+    lines = outcome.out.splitlines()
+    problems = [index for index, line in enumerate(lines) if line.endswith("whole: TypeError: no such thing")]
+    assert len(problems) == 2
+    for index in problems:
+        assert lines[index + 1 : index + 4] == [f"  {line}" for line in trace.decode().splitlines()]
 
 
 @pytest.mark.parametrize(
