@@ -115,7 +115,10 @@ def test_signals_end_cleanly(
 @POSIX
 def test_interrupted_while_waiting_for_standard_input(words: list[str]) -> None:
     with spawn("-", *words) as process:
-        time.sleep(4)
+        assert process.stdin is not None
+        # More than a pipe holds, and of a picture by its mark: when it is written, the command reads.
+        process.stdin.write(b"\x89PNG\r\n\x1a\n" + bytes(1 << 20))
+        process.stdin.flush()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
