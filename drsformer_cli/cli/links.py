@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from drsformer_cli.cli.order import Order, Plan
-from drsformer_cli.errors import UsageError
+from drsformer_cli.errors import SetupError, UsageError
 from drsformer_cli.jobs.listing import FolderListing, Naming, Tasks, Walks, as_tasks
 from drsformer_cli.jobs.naming import Task, absolute, plan_outputs, single_task
 from drsformer_cli.media.discover import Discovery, Source, Walk, discover
 from drsformer_cli.media.images import SUPPORTED_EXTENSIONS
-from drsformer_cli.media.remote import RemoteWalk, is_url, look
+from drsformer_cli.media.remote import RemoteWalk, is_url, look, metadata_at
 
 
 def has_urls(order: Order) -> bool:
@@ -34,6 +34,8 @@ def plan_links(order: Order) -> Plan:
     if order.truth is not None:
         raise UsageError("--gt scores files on a disk: leave it out with a URL, and use derain eval later.")
     remote = is_url(order.output)
+    if remote:
+        metadata_at(order.output)
     found = Discovery()
     one = _the_one(order)
     if one is not None and PurePath(order.output).suffix.lower() in SUPPORTED_EXTENSIONS:
@@ -50,10 +52,13 @@ def plan_links(order: Order) -> Plan:
 
 
 def _the_one(order: Order) -> Source | None:
-    """Return the input if it is one file. Raises UsageError if nothing is there."""
+    """Return the input if it is one file. Raises UsageError if nothing is there, SetupError if it may not."""
     name = order.inputs[0]
     if is_url(name):
-        seen = look(name.rstrip("/"))
+        try:
+            seen = look(name.rstrip("/"))
+        except PermissionError as error:
+            raise SetupError(f"{name} may not be read: {error.strerror}.") from error
         if seen is None:
             raise UsageError(f"{name} does not exist; check the spelling.")
         leaf = PurePosixPath(name.rstrip("/").rpartition("/")[2])

@@ -142,6 +142,8 @@ def same_input(task: Task, seen: Input, *, same_place: bool) -> bool:
         raise FileNotFoundError(errno.ENOENT, "No such object", url)
     if now.size != seen.size:
         return False
+    if now.sha256:
+        return now.sha256 == seen.sha256
     known = same_place and now.mtime_ns and now.mtime_ns == seen.mtime_ns
     return bool(known) or hashlib.sha256(read(url)).hexdigest() == seen.sha256
 

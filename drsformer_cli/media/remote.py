@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from urllib.request import url2pathname
 
 from drsformer_cli.errors import OutputError, SetupError, StorageError, UsageError
 from drsformer_cli.media.discover import OUTPUT, Contents, Discovery, Source, reason_by_name
+from drsformer_cli.media.store_errors import final, words_of
 
 #: What each kind of URL needs, the extra of this package that brings it, and how a PUT names metadata there.
 SCHEMES = {
@@ -28,29 +30,24 @@ SCHEMES = {
     "gs": ("gcsfs", "gcs", "metadata"),
     "hf": ("huggingface_hub", "hf", None),
 }
-#: How somebody says who they are to each kind of store.
-SIGN_IN = {
-    "s3": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login",
-    "hf": "set HF_TOKEN",
-}
 KEY = "derain"  # of the metadata
 MOST_METADATA = 1900  # bytes; S3 takes 2 KB in all
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.5  # doubles each time
-_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
-_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+PATIENCE_SECONDS = 60.0  # nothing is begun again after that: some libraries try for half a minute themselves
+SILENCE_SECONDS = 60.0  # and a store that says nothing for so long is not there
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a store tells of an object without reading it; `mtime_ns` is 0 where it does not say."""
+    """What a store tells of an object without reading it; 0 and "" where it does not say."""
 
     size: int
     mtime_ns: int
     folder: bool = False
+    sha256: str = ""
 
 
 def is_url(text: str) -> bool:
@@ -74,7 +71,7 @@ def join(url: str, relative: PurePath) -> str:
 
 
 def _open(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it. Raises UsageError and SetupError."""
+    """Return the file system of a URL, and the path in it. Raises UsageError, SetupError and OSError."""
     match = _URL.match(url)
     scheme = match[1].lower() if match else ""
     if scheme not in SCHEMES:
@@ -93,27 +90,52 @@ def _open(url: str) -> tuple[Any, str]:
         raise SetupError(
             f'{url} needs {module}, which is not installed: pip install "drsformer-cli[{extra}]".'
         ) from None
-    filesystem = fsspec.filesystem(scheme, use_listings_cache=False)
+    if scheme == "gs":
+        filesystem = _google()
+        # where credentials are refused, each request would be tried for half a minute
+        _persist(filesystem.credentials.maybe_refresh, url)
+    else:
+        filesystem = fsspec.filesystem(scheme, use_listings_cache=False)
+    if scheme == "hf":  # it logs to the terminal by itself
+        logging.getLogger(module).setLevel(logging.CRITICAL)
     return filesystem, filesystem._strip_protocol(url)
+
+
+def _google() -> Any:
+    """Return gcsfs' file system of the JSON API.
+
+    The one that it offers first asks, by gRPC and before each request, what kind of bucket it is: that takes
+    minutes where only HTTP gets through. Metadata it leaves out where a bucket is zonal, and so every note.
+    """
+    import aiohttp
+
+    for library in ("gcsfs", "google"):  # without a handler, their tracebacks would land on the terminal
+        logging.getLogger(library).addHandler(logging.NullHandler())
+    silence = aiohttp.ClientTimeout(sock_connect=SILENCE_SECONDS, sock_read=SILENCE_SECONDS)
+    core = importlib.import_module("gcsfs.core")
+    return core.GCSFileSystem(use_listings_cache=False, requests_timeout=silence)
 
 
 def _persist(work: Callable[[], T], url: str) -> T:
     """Do something with a store, again after a pause when it fails; what will not change is raised at once.
 
-    Raises OSError of the kinds that say what is wrong, and StorageError when the store does not answer.
+    Raises OSError of the kinds that say what is wrong, StorageError when the store does not answer, and what
+    else `store_errors.final` names.
     """
-    pause = FIRST_PAUSE_SECONDS
+    began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
     for attempt in range(ATTEMPTS):
         try:
             return work()
-        except _FINAL:
-            raise
         except Exception as error:  # each store has errors of its own
-            if type(error).__name__ in _NO_CREDENTIALS:
-                how, said = SIGN_IN[url.split("://")[0].lower()], str(error).rstrip(".")
-                raise SetupError(f"{url} needs credentials: {how} ({said}).") from error
-            if attempt + 1 == ATTEMPTS:
-                raise StorageError(f"{url} cannot be reached: {type(error).__name__}: {error}") from error
+            answer = final(error, url)
+            if answer is error:
+                raise
+            if answer is not None:
+                raise answer from error
+            late = time.monotonic() - began > PATIENCE_SECONDS
+            if attempt + 1 == ATTEMPTS or late:
+                kind, words = type(error).__name__, words_of(error)
+                raise StorageError(f"{url} cannot be reached: {kind}: {words}") from error
             time.sleep(pause)
             pause *= 2
     raise AssertionError("the last attempt returns or raises")
@@ -126,6 +148,14 @@ def look(url: str) -> Seen | None:
         return _seen(_persist(lambda: filesystem.info(path), url))
     except FileNotFoundError:
         return None
+    except StorageError:
+        raise
+    except (PermissionError, SetupError):
+        if "/" in path.strip("/"):
+            raise
+    # who may read what is in a bucket need not be allowed to ask for the bucket itself
+    _persist(lambda: filesystem.ls(path, detail=True), url)
+    return Seen(0, 0, folder=True)
 
 
 def _seen(info: Mapping[str, Any]) -> Seen:
@@ -137,7 +167,9 @@ def _seen(info: Mapping[str, Any]) -> Seen:
     if isinstance(changed, datetime):
         changed = changed.timestamp()
     folder = info.get("type") == "directory"
-    return Seen(int(info.get("size") or 0), int(float(changed) * 1e6) * 1000, folder)
+    kept_apart = info.get("lfs") or {}  # as the hub does with large files, under their SHA-256
+    mtime_ns = int(float(changed) * 1e6) * 1000
+    return Seen(int(info.get("size") or 0), mtime_ns, folder, kept_apart.get("sha256", ""))
 
 
 def read(url: str) -> bytes:
@@ -154,8 +186,15 @@ def note_of(url: str) -> dict[str, Any] | None:
     Raises OSError and StorageError.
     """
     filesystem, path = _open(url)
+
+    def ask() -> Any:
+        try:
+            return filesystem.getxattr(path, KEY)
+        except KeyError:  # gcsfs says so that there is none
+            return None
+
     try:
-        text = _persist(lambda: filesystem.getxattr(path, KEY), url)
+        text = _persist(ask, url)
     except FileNotFoundError:
         return None
     try:
@@ -165,6 +204,14 @@ def note_of(url: str) -> dict[str, Any] | None:
     return note if isinstance(note, dict) else {}
 
 
+def metadata_at(url: str) -> str:
+    """Return what a PUT calls metadata at a URL. Raises UsageError where there is none, and so no results."""
+    _, _, keyword = SCHEMES.get(url.partition("://")[0].lower(), ("", "", ""))
+    if keyword is None:
+        raise UsageError(f"{url}: results cannot be written there, only pictures be read.")
+    return keyword
+
+
 def write(url: str, data: bytes, note: Mapping[str, Any], *, replace: bool) -> None:
     """Write an object, as a whole or not at all, with a note beside its bytes.
 
@@ -172,9 +219,7 @@ def write(url: str, data: bytes, note: Mapping[str, Any], *, replace: bool) -> N
     StorageError when the store does not answer.
     """
     filesystem, path = _open(url)
-    keyword = SCHEMES[url.partition("://")[0].lower()][2]
-    if keyword is None:
-        raise UsageError(f"{url}: results cannot be written there, only pictures be read.")
+    keyword = metadata_at(url)
     text = json.dumps(note, separators=(",", ":"), ensure_ascii=True)
     if len(text) > MOST_METADATA:
         raise OutputError(f"{url}: what is to be noted of it does not fit into its metadata.")
@@ -184,8 +229,10 @@ def write(url: str, data: bytes, note: Mapping[str, Any], *, replace: bool) -> N
     except FileExistsError:
         if note_of(url) != json.loads(text):  # an answer may be lost, and the object stand there all the same
             raise OutputError(f"{url} already exists; --overwrite replaces it.") from None
+    except FileNotFoundError as error:
+        raise OutputError(f"{url} cannot be written: there is no such bucket; make it first.") from error
     except PermissionError as error:
-        raise OutputError(f"{url} may not be written ({error}).") from error
+        raise OutputError(f"{url} may not be written: {error.strerror}.") from error
 
 
 class RemoteWalk:
@@ -225,8 +272,13 @@ class RemoteWalk:
 
 
 def _entries(url: str) -> Iterator[tuple[str, Seen]]:
+    """Return what a folder holds. Raises SetupError, StorageError where it may not be listed, too."""
     filesystem, path = _open(url)
-    for info in _persist(lambda: filesystem.ls(path, detail=True), url):
+    try:
+        listed = _persist(lambda: filesystem.ls(path, detail=True), url)
+    except OSError as error:
+        raise StorageError(f"{url} cannot be listed: {error.strerror}.") from error
+    for info in listed:
         whole = str(info["name"]).rstrip("/")
         if whole != path.rstrip("/"):
             yield whole.rsplit("/", 1)[-1], _seen(info)

@@ -127,7 +127,7 @@ def test_what_may_not_be_written(bucket: Bucket) -> None:
     store().put(task(), b"other", record(task(), b"other"), replace=True)
     assert bucket.objects["b/out/a.png"] == b"other"
     bucket.refuse = [PermissionError("Forbidden")]
-    with pytest.raises(OutputError, match=r"a\.png may not be written \(Forbidden\)"):
+    with pytest.raises(OutputError, match=r"a\.png may not be written: access is denied \(Forbidden\)\."):
         store().put(task(), b"clean", record(task()), replace=True)
     with pytest.raises(OutputError, match="does not fit into its metadata"):
         write("s3://b/out/b.png", b"", {"long": "x" * MOST_METADATA}, replace=True)

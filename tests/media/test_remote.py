@@ -91,10 +91,14 @@ def test_patience_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.append(error)
         raise error
 
-    with pytest.raises(StorageError, match="s3://b/a cannot be reached: ValueError: odd"):
-        remote._persist(lambda: fail(ValueError("odd")), "s3://b/a")
+    with pytest.raises(StorageError, match="s3://b/a cannot be reached: RuntimeError: odd"):
+        remote._persist(lambda: fail(RuntimeError("odd")), "s3://b/a")
     assert len(calls) == remote.ATTEMPTS
     assert pauses == [0.5, 1, 2, 4]
     with pytest.raises(FileNotFoundError):
         remote._persist(lambda: fail(FileNotFoundError()), "s3://b/a")
     assert len(calls) == remote.ATTEMPTS + 1
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", -1.0)  # as after a library's own attempts
+    with pytest.raises(StorageError, match="cannot be reached: RuntimeError: odd"):
+        remote._persist(lambda: fail(RuntimeError("odd")), "s3://b/a")
+    assert len(calls) == remote.ATTEMPTS + 2
