@@ -166,7 +166,8 @@ def _seen(info: Mapping[str, Any]) -> Seen:
         changed = datetime.fromisoformat(changed.replace("Z", "+00:00"))
     if isinstance(changed, datetime):
         changed = changed.timestamp()
-    folder = info.get("type") == "directory"
+    # an empty object with such a name is how consoles mark a folder
+    folder = info.get("type") == "directory" or str(info.get("name", "")).endswith("/")
     kept_apart = info.get("lfs") or {}  # as the hub does with large files, under their SHA-256
     mtime_ns = int(float(changed) * 1e6) * 1000
     return Seen(int(info.get("size") or 0), mtime_ns, folder, kept_apart.get("sha256", ""))

@@ -38,8 +38,10 @@ class Hub(Service):
                 return Answer(403, b"<Error>AccessDenied</Error>")
             return Answer(200, self._bytes(parts[1]), ranges=True)
         asks = parts[:2] == ["api", "datasets"]
-        if len(parts) < 3 or not (asks or parts[0] == "datasets"):
+        if parts[0] not in ("api", "datasets") or parts[:2] == ["api", "agent-harnesses"]:
             return refuse(404, "Sorry, we can't find the page you are looking for.")
+        if len(parts) < (4 if asks else 3):
+            return self._unknown(asked)
         owner, name, *rest = parts[2 if asks else 1 :]
         repo = self.repos.get(f"{owner}/{name}")
         if repo is None or (refusal := self._refusal(repo, asked, reads=not asks)):
