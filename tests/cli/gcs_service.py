@@ -150,12 +150,15 @@ class Storage(Service):
             self.uploads[UPLOAD_ID] = (asked, bytearray())
             place = f"{self.url}{asked.path}?uploadType=resumable&upload_id={UPLOAD_ID}"
             return Answer(200, headers={"Location": place})
-        boundary = re.search('boundary="(.+)"', asked.headers["Content-Type"])
+        boundary = re.search('boundary="?([^"]+)', asked.headers["Content-Type"])
         assert boundary
         line = b"--" + boundary[1].encode()
+        end = (
+            b"\r\n" if asked.body.startswith(line + b"\r\n") else b"\n"
+        )  # as its own client, and as gcsfs do
         _, about, rest = asked.body.split(line, 2)
-        words = json.loads(about.split(b"\n\n", 1)[1])
-        data = rest.split(b"\n\n", 1)[1][: -len(line + b"\n--")]
+        words = json.loads(about.split(end + end, 1)[1])
+        data = rest.split(end + end, 1)[1].rpartition(end + line + b"--")[0]
         return self._taken(bucket, words["name"], asked) or self.put(
             bucket, words["name"], data, words.get("metadata")
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -67,6 +68,7 @@ class Service:
         self.asked: list[Asked] = []
         self.fail: dict[str, int] = {}
         self.lose: dict[str, int] = {}
+        self._counting = threading.Lock()
 
     def answer(self, asked: Asked) -> Answer:
         """Return the answer to a request."""
@@ -75,20 +77,31 @@ class Service:
     def respond(self, asked: Asked) -> Answer:
         """Return the answer, or 503 in its place."""
         self.asked.append(asked)
-        for end, left in self.fail.items():
-            if left and unquote(asked.path).endswith(end):
-                self.fail[end] -= 1
-                return Answer(503, b"later")
+        if self._due(self.fail, lambda end: unquote(asked.path).endswith(end)):
+            return Answer(503, b"later")
         answer = self.answer(asked)
-        for end, left in self.lose.items():
-            if left and asked.method == "POST" and end.encode() in asked.body:
-                self.lose[end] -= 1
-                return Answer(503, b"later")
+        if asked.method == "POST" and self._due(self.lose, lambda end: end.encode() in asked.body):
+            return Answer(503, b"later")
         return answer.within(asked.headers.get("Range"))
+
+    def _due(self, left: dict[str, int], fits: Callable[[str], bool]) -> bool:
+        """Tell whether an answer is to be 503 that many times yet, and count it."""
+        with self._counting:
+            due = next((end for end in left if left[end] and fits(end)), None)
+            if due is not None:
+                left[due] -= 1
+        return due is not None
 
     def count(self, method: str, end: str) -> int:
         """Return how many requests there were for an end of a path."""
         return sum(each.method == method and unquote(each.path).endswith(end) for each in self.asked)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of all but those who do not wait: of two questions, a library may need one answer alone."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -99,10 +112,6 @@ def serving(service: Service) -> Iterator[None]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            with suppress(ConnectionError):  # of two questions, a library may wait for the first answer alone
-                self._answer()
-
-        def _answer(self) -> None:
             url = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             query = dict(parse_qsl(url.query, keep_blank_values=True))
@@ -116,14 +125,16 @@ def serving(service: Service) -> Iterator[None]:
         def do_POST(self) -> None:
             self.do_GET()
 
+        def do_PUT(self) -> None:
+            self.do_GET()
+
         def do_DELETE(self) -> None:
             self.do_GET()
 
         def log_message(self, format: str, *words: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         service.url = f"http://127.0.0.1:{server.server_port}"
         try:
