@@ -93,6 +93,18 @@ def test_done_again_when_anything_differs(bucket: Bucket) -> None:
         store().decide(task())
 
 
+def test_a_digest_that_the_store_tells_spares_reading(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(bucket, task())
+    info, told = bucket.info, {"sha256": hashlib.sha256(b"rainy").hexdigest()}
+    monkeypatch.setattr(bucket, "info", lambda path: {**info(path), "mtime": 0, "lfs": told})
+    monkeypatch.setattr(bucket, "cat_file", lambda path: pytest.fail(f"{path} was read"))
+    assert store().decide(task()) == Decision(skip=DONE_BEFORE)
+    told["sha256"] = hashlib.sha256(b"RAINY").hexdigest()
+    assert store().decide(task()) == Decision(replace=True)
+
+
 def test_results_of_others_are_left_alone(bucket: Bucket) -> None:
     done(bucket, task())
     bucket.objects["b/other/a.png"] = b"another"
@@ -132,6 +144,11 @@ def test_what_may_not_be_written(bucket: Bucket) -> None:
     with pytest.raises(OutputError, match="does not fit into its metadata"):
         write("s3://b/out/b.png", b"", {"long": "x" * MOST_METADATA}, replace=True)
     assert "b/out/b.png" not in bucket.objects
+    bucket.refuse = [FileNotFoundError("b")]
+    with pytest.raises(
+        OutputError, match=r"b\.png cannot be written: there is no such bucket; make it first"
+    ):
+        write("s3://b/out/b.png", b"", {}, replace=True)
 
 
 def test_an_answer_that_is_lost_is_no_failure(bucket: Bucket) -> None:

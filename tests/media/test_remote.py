@@ -82,6 +82,49 @@ def test_times_in_all_their_forms() -> None:
     assert remote._seen({"type": "directory"}) == Seen(0, 0, folder=True)
 
 
+def test_marks_of_folders_and_digests() -> None:
+    assert remote._seen({"name": "b/in/", "type": "file", "size": 0}) == Seen(0, 0, folder=True)
+    kept_apart = {"name": "b/a.png", "type": "file", "size": 7, "lfs": {"sha256": "abc"}}
+    assert remote._seen(kept_apart) == Seen(7, 0, sha256="abc")
+    assert remote._seen({**kept_apart, "lfs": None}) == Seen(7, 0)
+
+
+class Closed:
+    """A store whose buckets tell nothing of themselves, and whose objects hold no notes."""
+
+    def __init__(self, *lists: str) -> None:
+        self.lists = lists
+
+    def info(self, path: str) -> None:
+        raise PermissionError("closed")
+
+    def ls(self, path: str, *, detail: bool) -> list[dict[str, str]]:
+        if path in self.lists:
+            return []
+        raise PermissionError("closed")
+
+    def getxattr(self, path: str, key: str) -> str:
+        raise KeyError(key)
+
+
+def test_a_bucket_that_may_only_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_open", lambda url: (Closed("open", "open/in"), url.partition("://")[2]))
+    assert remote.look("gs://open") == Seen(0, 0, folder=True)
+    for url in ("gs://closed", "gs://open/in"):
+        with pytest.raises(PermissionError, match="access is denied"):
+            remote.look(url)
+    assert list(remote._entries("gs://open/in")) == []
+    with pytest.raises(
+        StorageError, match=r"gs://closed/in cannot be listed: access is denied \(closed\)\.$"
+    ):
+        list(remote._entries("gs://closed/in"))
+
+
+def test_no_note_is_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_open", lambda url: (Closed(), url))
+    assert remote.note_of("gs://b/a.png") == {}
+
+
 def test_patience_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(remote.time, "sleep", pauses.append)
