@@ -106,6 +106,7 @@ def test_events_and_manifest(clip: Path, tmp_path: Path) -> None:
     assert isinstance(done, FilmDone)
     record = json.loads((tmp_path / FILE_NAME).read_text().splitlines()[-1])
     assert (record["output"], record["input"]["path"]) == ("out.mp4", "clip.mp4")
+    assert 0 < done.sums.seconds <= done.seconds
     assert not work_folder(out).exists()
 
 
@@ -494,6 +495,7 @@ def test_a_gif_stays_one(tmp_path: Path) -> None:
     model = Negative()
     done = restore(source, tmp_path / "b.gif", model)
     assert done.sums.pictures == model.calls + done.sums.repeated == 10
+    assert done.sums.seconds <= done.seconds
     assert shown(tmp_path / "b.gif") == shown(source)
     assert b"NETSCAPE2.0\x03\x01\x03\x00" in (tmp_path / "b.gif").read_bytes()
 

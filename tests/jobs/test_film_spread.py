@@ -317,6 +317,7 @@ def test_a_wish_that_cannot_be_is_wrong_usage_for_one_film_and_a_failure_among_s
     tasks = [task, task_for(clip, tmp_path / "c.mov")]
     first, *_, last = FilmSpread(tasks, Crew(), wish)  # type: ignore[arg-type]
     assert isinstance(first, Failed)
+    assert first.task == task
     assert "prores" in first.reason
     assert isinstance(last, FilmDone)
 

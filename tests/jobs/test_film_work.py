@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from drsformer_cli.jobs.film_record import SegmentRecord, segment_name
-from drsformer_cli.jobs.film_work import Work
+from drsformer_cli.jobs.film_work import MANIFEST, Work
 from drsformer_cli.media.files import sha256_of
 from drsformer_cli.media.video_frames import PROOF, Ending
 
@@ -71,12 +74,16 @@ def test_one_that_does_not_follow_is_made_again(tmp_path: Path) -> None:
         assert work.count == 3 * SIZE
 
 
-def test_what_a_killed_caller_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [b"??", b"?", None], ids=["altered", "cut short", "gone"])
+def test_what_a_killed_caller_left(tmp_path: Path, left: bytes | None) -> None:
     with Work(tmp_path / "a.mp4") as work:
         work.begin(HEAD)
         for number in (0, 2, 3, 5):
             made(work, number)
-        (work.folder / segment_name(3)).write_bytes(b"??")
+        if left is None:
+            (work.folder / segment_name(3)).unlink()
+        else:
+            (work.folder / segment_name(3)).write_bytes(left)
     with Work(tmp_path / "a.mp4") as work:
         assert work.earlier_count() == 4 * SIZE
         assert work.begin(HEAD)  # something of it is lost
@@ -104,3 +111,12 @@ def test_segments_of_one_process_need_those_before(tmp_path: Path) -> None:
     with Work(tmp_path / "a.mp4") as work:
         assert work.begin(HEAD)
         assert (work.count, work.ahead) == (1, {})
+
+
+@pytest.mark.parametrize("name", list(HEAD))
+def test_what_should_be_a_table_in_the_head_and_is_none_is_left_out(tmp_path: Path, name: str) -> None:
+    with Work(tmp_path / "a.mp4") as work:
+        work.begin(HEAD)
+        edited = {"v": 2, **HEAD, name: ["a table"]}
+        (work.folder / MANIFEST).write_text(json.dumps({"head": edited}) + "\n")
+        assert work.earlier_head() == {key: value for key, value in edited.items() if key != name}

@@ -30,7 +30,7 @@ Folder = Callable[[int], Path]
 def no_thread_stays() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # one that an earlier test left may end meanwhile
 
 
 def run(tasks: list[Task], model: Model | None = None, store: FolderStore | None = None) -> list[Event]:

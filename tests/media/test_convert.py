@@ -34,6 +34,8 @@ def test_metadata_goes_along(source: str, target: str) -> None:
     assert back.layers[0].orientation == 6
     if source != "TIFF":
         assert back.metadata.xmp == XMP
+        if target == "tif":
+            assert opened(result).tag_v2.tagtype[700] == 1  # bytes, as the standard of XMP has it
     if target != "webp" and source != "WEBP":
         assert back.metadata.dpi == pytest.approx((300, 300), abs=0.1)
 

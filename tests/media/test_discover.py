@@ -108,6 +108,9 @@ def test_the_output_folder_is_never_read(tmp_path: Path) -> None:
     pattern = discover([str(tmp_path / "in" / "**" / "*.png")], exclude=[out])
     assert [source.path.name for source in pattern.sources if source.path] == ["a.png", "d.png"]
     assert pattern.skipped == {"output folder": 2}
+    assert pattern.passed_over == [
+        (str(out / name), "output folder") for name in ("b.png", str(Path("deep") / "c.png"))
+    ]
     assert names(tmp_path / "in", exclude=[tmp_path / "not" / "there"]) == [
         "a.png",
         "out/b.png",
@@ -152,6 +155,9 @@ def test_links_inside_the_tree_are_counted(tmp_path: Path) -> None:
         "link to a picture found anyway": 2,
         "link to a folder": 1,
     }
+    assert (str(tmp_path / "last"), "link to a folder") in found.passed_over
+    again = [str(tmp_path / "day2" / name) for name in ("again.png", "c.png")]
+    assert sorted(name for name, why in found.passed_over if why.endswith("anyway")) == again
 
 
 def test_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

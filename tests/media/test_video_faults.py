@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from PIL import Image
 from drsformer_cli.errors import UnsupportedError
 from drsformer_cli.jobs.events import Failed
 from drsformer_cli.jobs.film_plan import Wish
-from drsformer_cli.media import video_frames
+from drsformer_cli.jobs.film_work import Work
+from drsformer_cli.media import video_frames, video_tracks
 from drsformer_cli.media.sniff import refusal
 from drsformer_cli.media.video import probe
 from drsformer_cli.media.video_codec import Encoding, choose
@@ -175,7 +177,7 @@ def test_sound_of_a_transport_stream_is_no_false_alarm(tmp_path: Path) -> None:
     assert not any("packets" in note for note in done.record.notes)
 
 
-def test_sound_that_cannot_be_copied_to_its_end(tmp_path: Path) -> None:
+def test_sound_that_cannot_be_copied_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = transport(tmp_path / "a.ts")
     data = bytearray(path.read_bytes())
     audio = [
@@ -187,9 +189,19 @@ def test_sound_that_cannot_be_copied_to_its_end(tmp_path: Path) -> None:
         else:
             data[place + 40 : place + 188] = b"\x55" * 148
     path.write_bytes(data)
+    places: list[Any] = []
+
+    class Noted(tempfile.TemporaryDirectory[str]):
+        def __init__(self, *, prefix: str, dir: Path | None) -> None:
+            places.append(dir)
+            super().__init__(prefix=prefix, dir=dir)
+
+    monkeypatch.setattr(video_tracks.tempfile, "TemporaryDirectory", Noted)
     done = restore(path, tmp_path / "out.mkv", Negative())
     assert done.sums.pictures == 100
-    assert any("it is damaged" in note for note in done.record.notes)
+    assert "audio track 1 (aac) becomes FLAC: it is damaged, and cannot be copied" in done.record.notes
+    work = Work(tmp_path / "out.mkv").folder
+    assert places == [None, work, work]  # it is large, and /tmp may be small
 
 
 def test_a_cut_begins_at_once_in_all_tracks(tmp_path: Path) -> None:

@@ -264,6 +264,26 @@ def test_a_join_that_finds_no_room_says_so(tmp_path: Path) -> None:
         join([part], target, vessel="mp4", time_base=Fraction(1, 12800), last=512)
 
 
+def test_each_picture_is_shown_until_the_next(tmp_path: Path) -> None:
+    """Also where they come at odd times, and in another order than they are decoded."""
+    source = film(tmp_path / "a.mkv", "-c:v", "libx264", "-bf", "3", "-threads", "1", seconds=0.4)
+    with av.open(str(source)) as file:
+        stamps = [packet.pts for packet in file.demux(video=0) if packet.pts is not None]
+    order = [sorted(stamps).index(stamp) for stamp in stamps]
+    assert order != sorted(order)
+    times = [0, 40, 50, 140, 180, 380, 387, 420, 460, 501]
+    join(
+        [Part(source, times, order)],
+        tmp_path / "b.mkv",
+        vessel="matroska",
+        time_base=Fraction(1, 1000),
+        last=7,
+    )
+    with av.open(str(tmp_path / "b.mkv")) as file:
+        shown = {packet.pts: packet.duration for packet in file.demux(video=0) if packet.size}
+    assert shown == dict(zip(times, [40, 10, 90, 40, 200, 7, 33, 40, 41, 7], strict=True))
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no such priorities")
 def test_no_encoder_keeps_a_priority_of_its_own(plain: Film) -> None:
     """SVT-AV1 takes a real-time one where it may, as root: then nothing else would run beside it."""

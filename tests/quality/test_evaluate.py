@@ -276,7 +276,11 @@ def test_single_files_belong_together(folders: Path) -> None:
 
 def test_folders_that_lead_to_nothing(folders: Path) -> None:
     (folders / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"--gt .*empty holds no pictures"):
+    with pytest.raises(UsageError, match=r"--gt .*empty holds no pictures\.$"):
+        gather(str(folders / "out"), str(folders / "empty"), None)
+    for name in ("a.txt", "b.txt", ".c.png"):
+        (folders / "empty" / name).write_bytes(b"")
+    with pytest.raises(UsageError, match=r"empty holds no pictures \(1 hidden, 2 not a picture\)\.$"):
         gather(str(folders / "out"), str(folders / "empty"), None)
     with pytest.raises(UsageError, match=r"--pred .*nowhere does not exist"):
         gather(str(folders / "nowhere"), str(folders / "clean"), None)
