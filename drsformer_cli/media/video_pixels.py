@@ -86,7 +86,7 @@ class Pixels:
         self.format = planar_format(film.pixels)
         layout = av.VideoFormat(self.format, film.width, film.height)
         self.depth = max(component.bits for component in layout.components)
-        if "f32" in self.format or "f16" in self.format or layout.is_bit_stream or self.depth > 16:
+        if "f32" in film.pixels or "f16" in film.pixels or layout.is_bit_stream or self.depth > 16:
             raise UnsupportedError(f"{film.path} has pictures of {film.pixels}, which cannot be kept.")
         self.rgb, self.grey = layout.is_rgb, len(layout.components) <= 2 and not layout.is_rgb
         self._wide = self.depth > 8

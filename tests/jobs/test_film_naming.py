@@ -12,6 +12,7 @@ from drsformer_cli.jobs.film_naming import NO_FILM, find_films
 from drsformer_cli.jobs.manifest import FILE_NAME, STEM, Manifest
 from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import BAD_MANIFEST
+from drsformer_cli.media import discover
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +34,13 @@ def test_a_film_goes_beside_itself(here: Path) -> None:
     assert places(here, "in/deep/c.avi") == ["in/deep/c_derained.avi.mkv"]  # no container that is written
 
 
-def test_those_of_a_folder_go_beside_the_folder(here: Path) -> None:
+def test_those_of_a_folder_go_beside_the_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert places(here, "in") == ["derained/b.mkv", "derained/deep/c.avi-2.mkv", "derained/deep/c.avi.mkv"]
-    assert find_films(["in"], None).left_out == {NO_FILM: 1, "hidden": 1}
+    found = find_films(["in"], None)
+    assert (found.left_out, len(found.passed_over), found.unnamed) == ({NO_FILM: 1, "hidden": 1}, 2, 0)
+    monkeypatch.setattr(discover, "MOST_NAMED", 1)
+    found = find_films(["in"], None)
+    assert (found.left_out, len(found.passed_over), found.unnamed) == ({NO_FILM: 1, "hidden": 1}, 1, 1)
     assert places(here, "a.mp4", "in/") == ["a_derained.mp4", *places(here, "in")]
 
 

@@ -142,6 +142,7 @@ def test_what_a_film_has_is_kept_when_its_workers_die(
     else:
         *events, last = run
         assert isinstance(last, Failed)
+        assert last.task == task_for(clip, out)
         assert (last.kind, last.reason) == (
             "WorkerLostError",
             "each worker that took a part of it on died (killed); is there enough memory?",

@@ -7,6 +7,7 @@ import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drsformer_cli.errors import MemoryLimitError, StorageError
+from drsformer_cli.jobs.record import Input
 from drsformer_cli.jobs.worker import Finished, PictureErrand, PictureRecipe, Probe, Refused, Worker
+from drsformer_cli.media import remote
 from drsformer_cli.media.files import partial_name
+from tests.jobs.bucket import Bucket
 from tests.jobs.conftest import Inverter, write_picture
 
 
@@ -46,6 +50,32 @@ def test_a_picture_stands_complete_under_a_hidden_name(tmp_path: Path) -> None:
     assert done.read_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (done.sizes, done.plan) == (((12, 16),), {"tile": "off", "size": [12, 16]})
     assert np.array_equal(np.asarray(Image.open(todo.place)), 255 - np.asarray(Image.open(path)))
+
+
+def test_a_picture_for_an_object_store_stands_there_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket()
+    monkeypatch.setattr(remote, "_open", lambda url: (bucket, url.removeprefix("s3://")))
+    path = write_picture(tmp_path / "a.png")
+    url, settings = "s3://b/out/a.png", {"model": "m"}
+    todo = replace(errand(path, Path()), folder="", temporary="", url=url, settings=settings)
+    done = Worker(Inverter()).do(todo)
+    assert isinstance(done, Finished)
+    data = bucket.objects["b/out/a.png"]
+    assert (done.bytes, done.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert remote.note_of(url) == {
+        "input": asdict(Input(str(path), done.read_bytes, done.read_mtime_ns, done.read_sha256)),
+        "settings": settings,
+        "sha256": done.sha256,
+    }
+    bucket.objects["b/out/a.png"], bucket.notes = b"mine", {}
+    again = Worker(Inverter()).do(todo)  # what came there meanwhile is not replaced unasked
+    assert isinstance(again, Refused)
+    assert (again.kind, bucket.objects["b/out/a.png"]) == ("OutputError", b"mine")
+    assert isinstance(Worker(Inverter()).do(replace(todo, replace=True)), Finished)
+    assert bucket.objects["b/out/a.png"] == data
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_attempts_have_names_of_their_own(tmp_path: Path) -> None:

@@ -143,6 +143,17 @@ def test_an_apng_keeps_its_picture_for_other_viewers_and_its_delays() -> None:
     assert png_kinds(result).count(b"fcTL") == 2
 
 
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_frames_of_a_turned_apng_are_upright(orientation: int) -> None:
+    frames = [few_colours(10, 14, i) for i in range(2)]
+    picture, result = again(animated(frames, "PNG", exif=exif_block(orientation)), "a.png")
+    for frame, stored in zip(picture.frames, frames, strict=True):
+        assert (frame == np.rot90(stored, {3: 2, 6: -1}[orientation])).all()
+    for frame, stored in zip(shown(result), frames, strict=True):
+        assert (frame[..., :3] == stored).all()
+    assert opened(result).getexif()[274] == orientation
+
+
 def test_grey_apng_and_apng_chunks() -> None:
     frames = [noise(6, 6, 1, seed=i)[..., 0] for i in range(2)]
     source = animated(frames, "PNG", icc_profile=SRGB, dpi=(72, 72))

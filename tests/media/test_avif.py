@@ -46,6 +46,15 @@ def test_exif_of_an_upright_picture_is_kept_byte_for_byte() -> None:
     assert opened(result).info["exif"] == block
 
 
+def test_what_was_lossless_is_written_as_well_as_can_be() -> None:
+    """Such files say that their planes are green, blue and red themselves; Pillow writes none."""
+    data = saved(noise(40, 40, 3), "AVIF", quality=100, subsampling="4:4:4")
+    place = data.index(b"colrnclx") + 12
+    picture, result = again(data[:place] + b"\0\0" + data[place + 2 :], "a.avif")
+    assert not picture.lossy
+    assert np.abs(decode(result, "a.avif").frames[0].astype(int) - picture.frames[0]).mean() < 2
+
+
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_turned_picture_stays_turned(orientation: int) -> None:
     samples = smooth(24, 40)

@@ -25,7 +25,7 @@ from drsformer_cli.media.video_frames import Ending, shots
 from drsformer_cli.media.video_pixels import Pixels, plane_of
 from drsformer_cli.media.video_segment import reformatted
 from tests.jobs.films import Negative, Same, events_of, restore
-from tests.media.clips import X264, fragmented, pattern, pictures, run, shown, tone
+from tests.media.clips import X264, covered, fragmented, pattern, pictures, run, shown, tone
 from tests.media.clips import film as make_film
 
 
@@ -200,8 +200,16 @@ def test_sound_that_cannot_be_copied_to_its_end(tmp_path: Path, monkeypatch: pyt
     done = restore(path, tmp_path / "out.mkv", Negative())
     assert done.sums.pictures == 100
     assert "audio track 1 (aac) becomes FLAC: it is damaged, and cannot be copied" in done.record.notes
+    assert [track.codec for track in probe(tmp_path / "out.mkv").tracks] == ["h264", "flac"]
     work = Work(tmp_path / "out.mkv").folder
     assert places == [None, work, work]  # it is large, and /tmp may be small
+
+
+def test_cover_art_of_one_container_is_an_attachment_of_another(tmp_path: Path) -> None:
+    restore(covered(tmp_path / "a.mp4"), tmp_path / "out.mkv", Negative())
+    _, cover = probe(tmp_path / "out.mkv").tracks
+    assert (cover.codec, cover.cover, cover.metadata["filename"]) == ("mjpeg", True, "cover.jpg")
+    assert not Work(tmp_path / "out.mkv").folder.exists()
 
 
 def test_a_cut_begins_at_once_in_all_tracks(tmp_path: Path) -> None:

@@ -211,6 +211,13 @@ def test_planar_formats() -> None:
     ]
 
 
+def test_what_is_finer_than_16_bits_is_refused() -> None:
+    assert Pixels(a_film("gray16le")).depth == Pixels(a_film("rgb48le")).depth == 16
+    for name in ("gray32le", "gbrpf32le", "grayf16le", "rgbf32le", "rgbaf16be"):
+        with pytest.raises(UnsupportedError, match=rf"^a\.mp4 has pictures of {name}, which cannot be kept"):
+            Pixels(a_film(name))
+
+
 def test_the_way_through_rgb_would_lose_what_the_difference_keeps() -> None:
     """PSNR of chroma after RGB and back, by the scaler, against the difference (which loses nothing)."""
     film = a_film("yuv420p")
