@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from drsformer_cli.errors import StorageError
 from drsformer_cli.media import video_tracks
 from drsformer_cli.media.video import Film, Track, probe
 from drsformer_cli.media.video_tracks import ATTACH, Copy, keep_company
@@ -76,4 +78,18 @@ def test_trials_leave_nothing(plain: Film, tmp_path: Path) -> None:
     copies = [Copy(plain.track)]
     assert video_tracks.tried(plain, "mp4", copies, folder=tmp_path)
     assert not video_tracks.tried(plain, "webm", copies, folder=tmp_path)  # which holds no such pictures
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_told_with_the_place_of_the_trial(
+    plain: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(words: Sequence[str], place: Path) -> None:
+        assert words[-1] == f"file:{place}"
+        raise StorageError(f"the disk is full: {place}")
+
+    monkeypatch.setattr(video_tracks, "run_tool", full)
+    with pytest.raises(StorageError, match="the disk is full") as caught:
+        video_tracks.tried(plain, "mp4", [Copy(plain.track)], folder=tmp_path)
+    assert str(tmp_path) in str(caught.value)
     assert list(tmp_path.iterdir()) == []
