@@ -74,6 +74,50 @@ def test_what_is_left_is_tried(plain: Film, kind: str, monkeypatch: pytest.Monke
     assert (company.copies, company.notes) == ((Copy(track),), ())
 
 
+def test_what_is_tried_leaves_the_notes_on_the_rest(plain: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, sound = Track(1, "data", "tmcd"), Track(2, "audio", "aac")
+    several = replace(plain, tracks=(plain.track, code, sound, replace(COVER, index=3)))
+    monkeypatch.setattr(video_tracks, "tried", lambda *_: True)
+    company = keep_company(several, "mp4")
+    assert company.copies == (Copy(sound), Copy(replace(COVER, index=3)))
+    assert company.notes == (f"{code.words} (time code) dropped",)
+    assert keep_company(several, "matroska").copies == (Copy(sound), Copy(replace(COVER, index=3), ATTACH))
+
+
+@pytest.mark.parametrize(
+    ("container", "name", "sound", "text"),
+    [
+        ("mp4", "MP4", ("aac", ("-b", "256k"), "AAC, 256 kbit/s"), ("mov_text", (), "timed text")),
+        ("mov", "QuickTime", ("aac", ("-b", "256k"), "AAC, 256 kbit/s"), ("mov_text", (), "timed text")),
+        ("matroska", "Matroska", ("flac", (), "FLAC"), ("srt", (), "SubRip")),
+        ("webm", "WebM", ("libopus", ("-b", "192k"), "Opus, 192 kbit/s"), ("webvtt", (), "WebVTT")),
+    ],
+)
+def test_each_track_is_settled_alone_where_not_all_go(
+    plain: Film,
+    monkeypatch: pytest.MonkeyPatch,
+    container: str,
+    name: str,
+    sound: tuple[str, tuple[str, ...], str],
+    text: tuple[str, tuple[str, ...], str],
+) -> None:
+    """The first goes as it is, the second and third when they are converted, the fourth not at all."""
+    kinds = (("audio", "opus"), ("audio", "pcm_s24le"), ("subtitle", "ass"), ("data", "klv"))
+    tracks = [Track(index, kind, codec) for index, (kind, codec) in enumerate(kinds, 1)]
+
+    def tried(_film: Film, _container: str, copies: list[Copy], *_: object) -> bool:
+        return all(copy.encoder != "copy" or copy.track.index == 1 for copy in copies)
+
+    monkeypatch.setattr(video_tracks, "tried", tried)
+    company = keep_company(replace(plain, tracks=(plain.track, *tracks)), container)
+    assert company.copies == (Copy(tracks[0]), Copy(tracks[1], *sound[:2]), Copy(tracks[2], *text[:2]))
+    assert company.notes == (
+        f"{tracks[1].words} becomes {sound[2]}: {name} does not hold it as it is",
+        f"{tracks[2].words} becomes {text[2]}, without its styling: {name} does not hold it as it is",
+        f"{tracks[3].words} dropped: {name} does not hold it",
+    )
+
+
 def test_trials_leave_nothing(plain: Film, tmp_path: Path) -> None:
     copies = [Copy(plain.track)]
     assert video_tracks.tried(plain, "mp4", copies, folder=tmp_path)
