@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from drsformer_cli.jobs.film_plan import FilmPlan
 from drsformer_cli.jobs.film_record import SegmentRecord
 from drsformer_cli.jobs.film_signals import Held
 from drsformer_cli.jobs.pipeline import Model
+from drsformer_cli.jobs.side_thread import SideThread
 from drsformer_cli.media.video_frames import Shot
 from drsformer_cli.media.video_segment import Segment
 
@@ -124,18 +126,16 @@ class FilmLoop:
         self._fault: BaseException | None = None
         self._held = Held()
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._guard, args=(work_of,), daemon=True)
-            for work_of in (self._decode_all, self._encode_all)
-        ]
+        self._decoder = SideThread(partial(self._guard, self._decode_all))
+        self._encoder = SideThread(partial(self._guard, self._encode_all))
         self._begun = self._pictures = shelf.count
         self._seconds = 0.0
         self._computed = 0
 
     def __enter__(self) -> FilmLoop:
         self._held.__enter__()
-        for thread in self._threads:
-            thread.start()
+        self._decoder.start()
+        self._encoder.start()
         return self
 
     def __exit__(
@@ -144,9 +144,8 @@ class FilmLoop:
         """Stop the threads; a segment that is not finished is dropped."""
         self._held.close()
         self._stop.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+        self._decoder.wait()
+        self._encoder.wait()
         self._held.__exit__(kind, error, trace)
 
     # ---- the caller's thread
@@ -181,10 +180,9 @@ class FilmLoop:
                     raise
                 stop = interruption
         self._hand_on(None)
-        while self._threads[1].is_alive():
+        while not self._encoder.wait(POLL_SECONDS):
             if stop is not None:
                 self._held.check()
-            self._threads[1].join(POLL_SECONDS)
             yield from self._finished()
         yield from self._finished()
         if stop is not None:

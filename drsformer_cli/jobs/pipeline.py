@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from drsformer_cli.jobs.gate import MOST_PICTURES, Gate, byte_budget
 from drsformer_cli.jobs.naming import Task
 from drsformer_cli.jobs.record import Input, Record, Result
 from drsformer_cli.jobs.resume import Decision
+from drsformer_cli.jobs.side_thread import SideThread
 from drsformer_cli.jobs.source import read_input
 from drsformer_cli.jobs.store import Store
 from drsformer_cli.media.images import MOST_PIXELS, Picture, decode, encode
@@ -131,8 +133,8 @@ class Pipeline:
         self._loaded: queue.SimpleQueue[_Loaded | _Passing | None] = queue.SimpleQueue()
         self._restored: queue.SimpleQueue[_Restored | _Passing | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event | _Fault] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._guard, args=(self._read_all,), daemon=True)
-        self._writer = threading.Thread(target=self._guard, args=(self._write_all,), daemon=True)
+        self._reader = SideThread(partial(self._guard, self._read_all))
+        self._writer = SideThread(partial(self._guard, self._write_all))
 
     # ---- the caller's thread
 
@@ -156,8 +158,7 @@ class Pipeline:
                     self._restored.put(item)
                 del item  # its pixels are the writer's now
             self._restored.put(None)
-            while self._writer.is_alive():
-                self._writer.join(POLL_SECONDS)
+            while not self._writer.wait(POLL_SECONDS):
                 yield from self._finished()
             yield from self._finished()
         except SetupError:
@@ -200,10 +201,8 @@ class Pipeline:
         return events
 
     def _join(self) -> None:
-        if self._writer.is_alive():
-            self._writer.join()
-        if self._reader.is_alive():
-            self._reader.join(READER_PATIENCE_SECONDS)  # it may wait for standard input, and writes nothing
+        self._writer.wait()
+        self._reader.wait(READER_PATIENCE_SECONDS)  # it may wait for standard input, and writes nothing
 
     def __enter__(self) -> Pipeline:
         return self

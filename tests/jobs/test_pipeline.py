@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -230,6 +232,37 @@ def test_an_interrupt_drops_the_picture_in_work_and_a_second_run_goes_on(
     assert files_in(out) == {FILE_NAME, "000.png", "001.png"}
     rest = run(tasks_for(photos, out))
     assert [kind for kind, _ in story(rest)] == ["Skipped"] * 2 + ["Done"] * 18
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers that send signals are of POSIX")
+def test_an_interrupt_while_the_last_result_is_written_waits_for_it(folder: Folder, tmp_path: Path) -> None:
+    tasks = tasks_for(folder(1), tmp_path / "out")
+    ended: list[str] = []
+
+    class Slow(FolderStore):
+        def put(self, task: Task, data: bytes, record: Record, *, replace: bool) -> Record:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            time.sleep(0.5)
+            record = super().put(task, data, record, replace=replace)
+            ended.append(threading.current_thread().name)
+            return record
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with (
+            Slow(tasks, Inverter.settings) as store,
+            Pipeline(tasks, Inverter(), store, settings=Inverter.settings) as pipeline,
+        ):
+            with pytest.raises(KeyboardInterrupt):
+                list(pipeline)
+            assert not ended
+            assert story(pipeline.close()) == [("Done", "000.png")]
+            assert len(ended) == 1
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_leaving_early_ends_the_threads(folder: Folder, tmp_path: Path) -> None:
