@@ -116,7 +116,7 @@ def train(
       derain train photos/ -o runs/mine --minutes 120
       derain train photos/ --samples rain.png --beside rainy-photos/
       derain train my-pairs/ --from compact --learning-rate 1e-4 --minutes 60
-      derain train photos/ --from runs/mine/model.safetensors --blocks 1,3,4,4 -o runs/deeper
+      derain train photos/ --from runs/mine/model.safetensors --blocks 1,5,8,4 -o runs/deeper
       derain photos-with-rain/ -m runs/mine/model.safetensors
     """
     refuse_contradiction(quiet=quiet, verbose=verbose)

@@ -40,6 +40,8 @@ def short_recipe(**changes: object) -> Recipe:
         "patches": ((0.0, 16, 2), (0.5, 24, 1)),
         "held_out": 1,
         "validate_every": 4,
+        "seed": 5,
+        "ema": 0.999,
     }
     schedule = replace(recipe.schedule, **{**values, **changes})  # type: ignore[arg-type]
     network = replace(recipe.network, dim=8, blocks=(1, 1, 1, 1), hidden=(8, 16, 16, 16))
