@@ -87,12 +87,12 @@ class RainMix:
 
     shares: Mapping[str, float] = field(
         default_factory=lambda: {
-            "lines": 0.18,
-            "torrent": 0.36,
-            "light": 0.14,
-            "noise": 0.17,
-            "drops": 0.1,
-            "clean": 0.05,
+            "lines": 0.2,
+            "torrent": 0.25,
+            "light": 0.17,
+            "noise": 0.2,
+            "drops": 0.12,
+            "clean": 0.06,
         }
     )
     veil: float = 0.12  # mist, in rainy pictures only
