@@ -20,6 +20,7 @@ def test_tiny_networks_equal_the_golden_outputs(golden: Path, name: str) -> None
     assert single.quantile(0.999) < 2e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["mefc", "plain"])
 def test_full_size_networks_equal_the_golden_outputs(golden: Path, variant: str) -> None:
     tensors = full_size_tensors(golden, variant)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drsformer_cli.errors import CheckpointError
@@ -28,6 +28,7 @@ def configs(draw: st.DrawFn) -> DRSformerConfig:
 
 
 @given(configs())
+@settings(max_examples=50)
 def test_shapes_tell_the_configuration(config: DRSformerConfig) -> None:
     assert DRSformerConfig.from_shapes(config.shapes()) == config
 

@@ -162,8 +162,14 @@ def test_tiny_golden_networks(golden: Path, name: str, window: tuple[int, int] |
     assert (single - expected).abs().quantile(0.999) < 2e-5
 
 
-@pytest.mark.parametrize("name", FULL_INPUTS)
-@pytest.mark.parametrize("variant", ["mefc", "plain"])
+@pytest.mark.parametrize(
+    ("variant", "name"),
+    [  # crosswise, the rest of the four takes as long again
+        pytest.param(variant, name, marks=[] if v == n else pytest.mark.slow)
+        for v, variant in enumerate(("mefc", "plain"))
+        for n, name in enumerate(FULL_INPUTS)
+    ],
+)
 def test_full_size_golden_networks(golden: Path, variant: str, name: str) -> None:
     """In windows that cut the picture both ways; in fp32 a tie within rounding may go either way in one."""
     rainy, expected = full_case(golden, variant, name)
