@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ def as_json(value: Any, status: int = 200, **headers: str) -> Answer:
     return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json", **named})
 
 
-class Service:
+class Service(ABC):
     """Answers requests, and some with 503.
 
     `fail` says how many that is for an end of a path, `lose` for how many uploads that name something it is
@@ -70,9 +71,9 @@ class Service:
         self.lose: dict[str, int] = {}
         self._counting = threading.Lock()
 
+    @abstractmethod
     def answer(self, asked: Asked) -> Answer:
         """Return the answer to a request."""
-        raise NotImplementedError
 
     def respond(self, asked: Asked) -> Answer:
         """Return the answer, or 503 in its place."""
