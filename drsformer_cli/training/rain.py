@@ -6,6 +6,8 @@ with its own angle, length, width, density and brightness, drawn from the ranges
 - `lines`: drawn lines of even brightness, sparse to torrential, of several directions, added on and clipped
   (the kind of Rain100H and Rain200H);
 - `torrent`: the heavy end of the same, so that it is seen often enough: it is by far the hardest;
+- `downpour`: long, wide and faint streaks, many over each other, mostly thicker here than there: what is left
+  when single streaks cannot be told any more (the heavy half of Rain200H);
 - `light`: fewer, tapered streaks of uneven brightness and one direction (Rain100L, Rain200L, Rain12);
 - `noise`: motion-blurred noise that covers everything, mostly screened on (Rain1400, DID-Data, Rain800);
 - `drops`: soft short drops, near and far, that cover what is behind them, as in frames of a film;
@@ -29,7 +31,8 @@ from drsformer_cli.training.camera import expose, gaussian_blur, jpeg, share, un
 
 Range = tuple[float, float]
 
-#: Margin of the canvas that rain is drawn on, so that streaks do not wrap round into the picture.
+#: The canvas that rain is drawn on is larger than the picture by a multiple of this, and by no less than the
+#: longest streak, so that none wraps round into the picture.
 MARGIN = 64
 
 
@@ -49,6 +52,7 @@ class Kind:
     taper: Range  # 0: as bright at the ends as in the middle; 1: fading out
     uneven: Range  # 0: all streaks of a layer equally bright; 1: from black to full
     blend: tuple[float, float, float]  # how often rain is added, screened, or covers what is behind it
+    gusts: float = 0.0  # how often it rains more in one part of the picture than in another; not for noise
     dense: bool = False  # noise everywhere, not single streaks
 
 
@@ -56,17 +60,22 @@ KINDS: Mapping[str, Kind] = {
     "lines": Kind(
         layers=(2, 8), length=(8, 60), width=(1, 3.2), soft=(0.5, 0.7), angle=(0, 35), spread=(0, 14),
         overlap=(0.15, 3.5), strength=(0.06, 0.45), most=0.4, taper=(0, 0.25), uneven=(0, 0.6),
-        blend=(0.85, 0.1, 0.05),
+        blend=(0.85, 0.1, 0.05), gusts=0.25,
     ),
     "torrent": Kind(
         layers=(3, 8), length=(8, 50), width=(1, 3.2), soft=(0.5, 0.7), angle=(0, 30), spread=(2, 16),
         overlap=(0.5, 3), strength=(0.18, 0.6), most=0.45, taper=(0, 0.25), uneven=(0, 0.6),
-        blend=(0.9, 0.1, 0.0),
+        blend=(0.9, 0.1, 0.0), gusts=0.25,
+    ),
+    "downpour": Kind(
+        layers=(2, 7), length=(25, 125), width=(1.2, 4), soft=(0.5, 0.7), angle=(0, 28), spread=(1, 15),
+        overlap=(0.9, 4), strength=(0.09, 0.3), most=0.45, taper=(0, 0.25), uneven=(0, 0.6),
+        blend=(0.9, 0.1, 0.0), gusts=0.7,
     ),
     "light": Kind(
         layers=(1, 4), length=(8, 60), width=(0.7, 3.5), soft=(0.5, 1.2), angle=(0, 45), spread=(0, 4),
         overlap=(0.02, 0.5), strength=(0.08, 0.6), most=0.15, taper=(0.2, 1), uneven=(0.3, 1),
-        blend=(0.7, 0.2, 0.1),
+        blend=(0.7, 0.2, 0.1), gusts=0.25,
     ),
     "noise": Kind(
         layers=(1, 2), length=(5, 45), width=(0.6, 2.5), soft=(0.5, 0.8), angle=(0, 50), spread=(0, 2),
@@ -76,7 +85,7 @@ KINDS: Mapping[str, Kind] = {
     "drops": Kind(
         layers=(1, 5), length=(3, 40), width=(1, 6), soft=(0.6, 2.0), angle=(0, 30), spread=(0, 5),
         overlap=(0.02, 0.6), strength=(0.1, 0.7), most=0.2, taper=(0, 0.6), uneven=(0.2, 1),
-        blend=(0.1, 0.3, 0.6),
+        blend=(0.1, 0.3, 0.6), gusts=0.25,
     ),
 }  # fmt: skip
 
@@ -87,12 +96,13 @@ class RainMix:
 
     shares: Mapping[str, float] = field(
         default_factory=lambda: {
-            "lines": 0.2,
-            "torrent": 0.25,
-            "light": 0.17,
-            "noise": 0.2,
-            "drops": 0.12,
-            "clean": 0.06,
+            "lines": 0.16,
+            "torrent": 0.18,
+            "downpour": 0.22,
+            "light": 0.14,
+            "noise": 0.16,
+            "drops": 0.1,
+            "clean": 0.04,
         }
     )
     veil: float = 0.12  # mist, in rainy pictures only
@@ -186,7 +196,8 @@ def rain_of_kind(clean: Tensor, kind: Kind, veil: float, generator: torch.Genera
 
 def layers(kind: Kind, b: int, h: int, w: int, generator: torch.Generator) -> Tensor:
     """Rain of one kind on black, (B, 1, H, W), at least 0 and not bounded above."""
-    canvas, device = (h + MARGIN, w + MARGIN), generator.device
+    margin, device = MARGIN * math.ceil(kind.length[1] / MARGIN), generator.device
+    canvas = (h + margin, w + margin)
     count = kind.layers[1]
     shape = (b, count)
 
@@ -218,11 +229,26 @@ def layers(kind: Kind, b: int, h: int, w: int, generator: torch.Generator) -> Te
         strength = torch.minimum(strength, kind.most / overlap)
         bright = 1 - draw(kind.uneven) * torch.rand(*shape, *canvas, generator=generator, device=device)
         noise = torch.rand(*shape, *canvas, generator=generator, device=device)
-        drops = convolve((noise < overlap / used / (length * width)) * bright, streak)
+        density = overlap / used / (length * width) * gusts(kind, canvas, b, generator)
+        drops = convolve((noise < density) * bright, streak)
         level = strength * draw((0.5, 1.0)) * on
         rain = (drops.clamp_min(0) * level).sum(dim=1, keepdim=True)
-    half = MARGIN // 2
+    half = margin // 2
     return rain[..., half : half + h, half : half + w]
+
+
+def gusts(kind: Kind, canvas: tuple[int, int], b: int, generator: torch.Generator) -> Tensor:
+    """Draw how much of the rain falls where, (B, 1, H, W) in 0..1: everywhere all of it in most pictures."""
+    if not kind.gusts:
+        return torch.ones((b, 1, 1, 1), device=generator.device)
+    coarse = uniform(0, 1, (b, 1, 4, 4), generator) * uniform(0, 1, (b, 1, 1, 1), generator)
+    cloud = 1 - F.interpolate(coarse, canvas, mode="bicubic", align_corners=True).clamp(0, 1)
+    # Streaks that begin, or end, at one height: drawn rain often leaves an edge of a picture free.
+    down = torch.linspace(0, 1, canvas[0], device=generator.device).view(1, 1, -1, 1)
+    edge, least = uniform(0, 0.45, (b, 1, 1, 1), generator), uniform(0, 1, (b, 1, 1, 1), generator)
+    down = torch.where(share(0.5, b, generator), down, 1 - down)
+    cloud = cloud * torch.where(share(0.5, b, generator) & (down < edge), least, 1.0)
+    return torch.where(share(kind.gusts, b, generator), cloud, 1.0)
 
 
 def streak_kernel(

@@ -73,7 +73,7 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(photographs: Path, t
         torch.testing.assert_close(first[name], last[name], rtol=0, atol=1e-6)
     DRSformer.from_state_dict(last)
     rows = (tmp_path / "broken" / "log.csv").read_text().splitlines()
-    assert rows[0] == "step,minutes,learning_rate,loss,lines,torrent,light,noise,drops,clean"
+    assert rows[0] == "step,minutes,learning_rate,loss,lines,torrent,downpour,light,noise,drops,clean"
     assert [row.split(",")[0] for row in rows[1:]] == ["4", "8", "12"]
     assert "lines" in (tmp_path / "broken" / "log.svg").read_text()
 
