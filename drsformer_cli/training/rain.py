@@ -238,7 +238,7 @@ def layers(kind: Kind, b: int, h: int, w: int, generator: torch.Generator) -> Te
 
 
 def gusts(kind: Kind, canvas: tuple[int, int], b: int, generator: torch.Generator) -> Tensor:
-    """Draw how much of the rain falls where, (B, 1, H, W) in 0..1: everywhere all of it in most pictures."""
+    """Draw how much of the rain falls where, 0..1, broadcasting to (B, 1, H, W); without gusts all of it."""
     if not kind.gusts:
         return torch.ones((b, 1, 1, 1), device=generator.device)
     coarse = uniform(0, 1, (b, 1, 4, 4), generator) * uniform(0, 1, (b, 1, 1, 1), generator)
