@@ -73,7 +73,7 @@ def test_what_differs_is_named() -> None:
         ("[[0.0, 128, 6]", "[[0.0, 50, 8]", "multiple of 8"),
         ("[[0.0, 128, 6]", "[[0.1, 128, 6]", "start at share 0"),
         ("[network]", "network = 3\n[unused]", "not usable"),
-        ("seed = 7", "seed = -1", "must not be negative"),
+        ("seed = 8", "seed = -1", "must not be negative"),
         ("learning_rate = 5e-4", "learning_rate = 'fast'", "learning_rate must be a number"),
         ("[0.35, 192, 4]", "[0.35, 192.5, 4]", "multiple of 8"),
         ('loss = "psnr"', "loss = 'ssim'", "loss must be one of"),
