@@ -92,19 +92,10 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class RainMix:
-    """How often each kind is drawn, and how often the rest follows; shares in 0..1."""
+    """How often each kind is drawn, by the others, and how often the rest follows, 0..1."""
 
-    shares: Mapping[str, float] = field(
-        default_factory=lambda: {
-            "lines": 0.16,
-            "torrent": 0.18,
-            "downpour": 0.22,
-            "light": 0.14,
-            "noise": 0.16,
-            "drops": 0.1,
-            "clean": 0.04,
-        }
-    )
+    # Equal ones where none are told; the bundled model's stand in its recipe alone.
+    shares: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys((*KINDS, "clean"), 1.0))
     veil: float = 0.12  # mist, in rainy pictures only
     exposure: float = 0.2  # night, grey days, strong contrast
     blur: float = 0.08
